@@ -1,0 +1,1 @@
+"""The MQTT contract between machines and the platform: topics, SenML, and the other messages."""

@@ -1,0 +1,202 @@
+"""SenML (RFC 8428) packs of readings: base fields, relative times and units resolved; JSON or CBOR labels.
+
+The codec works on parsed records (lists of mappings), so that each side can use the JSON or CBOR library it has.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+CONTENT_TYPE_JSON = "application/senml+json"
+CONTENT_TYPE_CBOR = "application/senml+cbor"
+
+# RFC 8428 section 4.4: a time value below 2**28 is relative to now; from there on it is Unix time.
+ABSOLUTE_FROM_S = 2**28
+
+# RFC 8428 section 6, table 4: integer labels of CBOR.
+CBOR_LABELS: Mapping[int, str] = {
+    -1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs",
+    0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
+}  # fmt: skip
+CBOR_NUMBERS: Mapping[str, int] = {name: label for label, name in CBOR_LABELS.items()}
+
+
+class SenmlError(ValueError):
+    """The pack or one of its records breaks RFC 8428; the text says which and how."""
+
+
+class Reading(NamedTuple):
+    """One measured value of one metric of one asset.
+
+    Attributes:
+        time_s: Unix time in seconds.
+        metric: Name of the metric, without the asset's base name.
+        value: The value; booleans are 0.0 and 1.0.
+        unit: Unit as sent, or an empty string.
+    """
+
+    time_s: float
+    metric: str
+    value: float
+    unit: str
+
+
+class BadRecord(NamedTuple):
+    """A record that could not become a reading, while the rest of its pack could.
+
+    Attributes:
+        index: Place in the pack, from 0.
+        reason: What is wrong.
+    """
+
+    index: int
+    reason: str
+
+
+def encode_pack(serial: str, readings: Iterable[Reading]) -> list[dict[str, Any]]:
+    """Readings as SenML records, with the serial number as base name and the first time as base time.
+
+    >>> encode_pack("KW-1", [Reading(1.7e9, "pressure", 98.5, "bar"), Reading(1.7e9 + 60, "pressure", 98.0, "bar")])
+    [{'bn': 'KW-1/', 'bt': 1700000000.0, 'n': 'pressure', 'u': 'bar', 'v': 98.5}, \
+{'n': 'pressure', 'u': 'bar', 't': 60.0, 'v': 98.0}]
+    """
+    records: list[dict[str, Any]] = []
+    base_time_s = 0.0
+    for reading in readings:
+        record: dict[str, Any] = {}
+        if not records:
+            base_time_s = reading.time_s
+            record["bn"] = f"{serial}/"
+            record["bt"] = base_time_s
+        record["n"] = reading.metric
+        if reading.unit:
+            record["u"] = reading.unit
+        if reading.time_s != base_time_s:
+            # Rounded to a microsecond: what a timestamptz keeps, and short on the wire.
+            record["t"] = round(reading.time_s - base_time_s, 6)
+        record["v"] = reading.value
+        records.append(record)
+    return records
+
+
+def cbor_labels(records: Iterable[Mapping[str, Any]]) -> list[dict[int | str, Any]]:
+    """The same records with the integer labels of CBOR."""
+    return [{CBOR_NUMBERS.get(name, name): value for name, value in record.items()} for record in records]
+
+
+def text_labels(records: Iterable[Mapping[int | str, Any]]) -> list[dict[str, Any]]:
+    """Records decoded from CBOR with their text labels; unknown integer labels are kept as text and so ignored."""
+    return [
+        {CBOR_LABELS.get(name, str(name)) if isinstance(name, int) else name: value for name, value in record.items()}
+        for record in records
+    ]
+
+
+def decode_pack(records: object, serial: str, now_s: float) -> tuple[list[Reading], list[BadRecord]]:
+    """Resolve a parsed pack into readings.
+
+    Args:
+        records: The parsed JSON array (or CBOR array with text labels).
+        serial: Serial number from the topic; a base name `SERIAL/` or `…:SERIAL:` before the metric is taken off.
+        now_s: Unix time that relative times refer to.
+
+    Returns:
+        The readings in order, and the records that could not become one.
+
+    Raises:
+        SenmlError: The pack as a whole is not SenML.
+    """
+    if not isinstance(records, Sequence) or isinstance(records, str | bytes) or not records:
+        raise SenmlError("a SenML pack is a non-empty array of records")
+    readings: list[Reading] = []
+    bad: list[BadRecord] = []
+    base = _Base()
+    for index, record in enumerate(records):
+        if not isinstance(record, Mapping):
+            raise SenmlError(f"record {index} is not an object")
+        if not record.keys().isdisjoint(_BASE_FIELDS):
+            base.update(record, index)
+        try:
+            reading = _reading(record, base, serial, now_s)
+        except SenmlError as error:
+            bad.append(BadRecord(index, str(error)))
+            continue
+        if reading is not None:
+            readings.append(reading)
+    return readings, bad
+
+
+_BASE_FIELDS = frozenset({"bn", "bt", "bu", "bv", "bver"})
+
+
+class _Base:
+    """The base fields in force; each stays until another record sets it again."""
+
+    name: str = ""
+    time_s: float = 0.0
+    unit: str = ""
+    value: float = 0.0
+
+    def update(self, record: Mapping[str, Any], index: int) -> None:
+        for field, attribute, kind in (("bn", "name", str), ("bu", "unit", str), ("bt", "time_s", float), ("bv", "value", float)):
+            if field not in record:
+                continue
+            given = record[field]
+            wanted: type | tuple[type, ...] = str if kind is str else (int, float)
+            if not isinstance(given, wanted) or isinstance(given, bool):
+                raise SenmlError(f"record {index}: {field} must be a {'text' if kind is str else 'number'}")
+            setattr(self, attribute, kind(given))
+        if record.get("bver", 10) not in range(1, 11):
+            raise SenmlError(f"record {index}: bver {record['bver']!r} is newer than this decoder (10)")
+
+
+def _reading(record: Mapping[str, Any], base: _Base, serial: str, now_s: float) -> Reading | None:
+    must_understand = [name for name in record if isinstance(name, str) and name.endswith("_")]
+    if must_understand:
+        raise SenmlError(f"field {must_understand[0]!r} must be understood (RFC 8428 section 4.4) and is not")
+    value = _value(record, base)
+    if value is None:
+        return None
+    name = record.get("n", "")
+    if not isinstance(name, str):
+        raise SenmlError("n must be a text")
+    metric = _metric(base.name + name, serial)
+    time = record.get("t", 0.0)
+    if isinstance(time, bool) or not isinstance(time, int | float):
+        raise SenmlError("t must be a number")
+    time_s = base.time_s + time
+    if time_s < ABSOLUTE_FROM_S:
+        time_s += now_s
+    unit = record.get("u", base.unit)
+    if not isinstance(unit, str):
+        raise SenmlError("u must be a text")
+    return Reading(time_s, metric, value, unit)
+
+
+def _value(record: Mapping[str, Any], base: _Base) -> float | None:
+    if "v" in record:
+        value = record["v"]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SenmlError("v must be a number")
+        try:
+            return float(value) + base.value
+        except OverflowError as error:
+            raise SenmlError("v does not fit a 64-bit float") from error
+    if "vb" in record:
+        if not isinstance(record["vb"], bool):
+            raise SenmlError("vb must be true or false")
+        return float(record["vb"])
+    if "vs" in record or "vd" in record:
+        raise SenmlError("text and binary values are not readings; send them as an event")
+    if "s" in record or "n" in record:
+        raise SenmlError("the record has no value (v or vb)")
+    return None
+
+
+def _metric(full_name: str, serial: str) -> str:
+    """The metric's own name: what stands after the serial number and a separator, else the whole."""
+    head, found, tail = full_name.partition(serial)
+    if found and tail[:1] in {"/", ":"} and (not head or head[-1] in "/:"):
+        full_name = tail[1:]
+    if not full_name or len(full_name) > 128 or not full_name.isprintable():
+        raise SenmlError("the metric's name must be 1-128 printable characters")
+    return full_name
