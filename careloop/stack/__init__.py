@@ -1,1 +1,1 @@
-
+"""The embedded stack: PostgreSQL, broker and service processes, started and stopped."""
