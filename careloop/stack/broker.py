@@ -4,14 +4,19 @@ It has passwords but no per-topic rights, and keeps nothing across its own resta
 (docs/decisions/0002-embedded-broker.md). Its process ends with ours.
 """
 
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
-
-from iotcore import Broker
 
 from careloop.errors import CareloopError
 from careloop.stack.ports import free_port, port_is_free
 
-# Larger than the largest message that ingest takes, so that too large ones become dead letters and not lost connections.
+READY_WITHIN_S = 20.0
+STOP_WITHIN_S = 5.0
+
+# Larger than the largest message that ingest takes: too large ones become dead letters and not lost connections.
 MAX_PAYLOAD_BYTES = 32 * 1024 * 1024
 
 _CONFIG = """
@@ -39,14 +44,14 @@ class EmbeddedBroker:
     """One broker on 127.0.0.1.
 
     Args:
-        directory: Where its configuration file goes.
+        directory: Where its configuration file and its log go.
         accounts: Password by user name; at least one.
     """
 
     def __init__(self, directory: Path, accounts: dict[str, str]) -> None:
         self.directory = directory.absolute()
         self._accounts = accounts
-        self._broker: Broker | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
     def url_of(self, user: str) -> str:
@@ -56,7 +61,12 @@ class EmbeddedBroker:
     @property
     def is_running(self) -> bool:
         """Whether the broker's process is alive."""
-        return self._broker is not None and bool(self._broker.is_running)
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before the start."""
+        return self._process.pid if self._process else 0
 
     def start(self, port: int = 0) -> None:
         """Start it and wait until it listens.
@@ -72,13 +82,43 @@ class EmbeddedBroker:
         config.touch(mode=0o600)
         logins = "\n".join(f'{user} = "{password}"' for user, password in self._accounts.items())
         config.write_text(_CONFIG.format(port=self.port, max_payload_bytes=MAX_PAYLOAD_BYTES) + logins + "\n")
-        self._broker = Broker(config_path=str(config))
-        try:
-            self._broker.start()
-        except (OSError, RuntimeError) as error:
-            raise CareloopError(f"the embedded MQTT broker did not come up on port {self.port}: {error}") from error
+        log_file = self.directory / "broker.log"
+        with log_file.open("ab") as log:
+            # A session of its own: Ctrl-C must stop the services first. Its input is a pipe that ends when we do.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "careloop.stack.broker_child", str(config)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not _listens(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                last = log_file.read_text(errors="replace").splitlines()[-2:]
+                raise CareloopError(
+                    f"the embedded MQTT broker did not come up on port {self.port}; {log_file} ends: {' | '.join(last)}"
+                )
+            time.sleep(0.02)
 
     def stop(self) -> None:
         """Stop it; safe to call twice."""
-        if self._broker is not None:
-            self._broker.stop()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_WITHIN_S)
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+    except OSError:
+        return False

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -30,8 +31,8 @@ class EmbeddedPostgres:
     """One server over one data directory; a second start adopts the server that a killed predecessor left running.
 
     Args:
-        directory: Holds the cluster (`pgdata`), its log and the owner's password. Made when missing. As root it must not
-            lie under a directory that only root may enter, since PostgreSQL refuses to run as root.
+        directory: Holds the cluster (`pgdata`), its log and the owner's password. Made when missing. As root it must
+            not lie under a directory that only root may enter, since PostgreSQL refuses to run as root.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -135,19 +136,21 @@ class EmbeddedPostgres:
             self._refuse_private_parent()
         if (self.data / "PG_VERSION").exists():
             return
-        self.data.mkdir(mode=0o700, exist_ok=True)
+        # Made aside and renamed when whole, so that a killed initdb leaves nothing that looks like a cluster.
+        draft = self.directory / "pgdata.draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_urlsafe(24))
         if account:
-            os.chown(self.data, account["user"], account["group"])
+            os.chown(draft, account["user"], account["group"])
             os.chown(self._password_file, account["user"], account["group"])
+        login = ["-U", OWNER, "-A", "scram-sha-256", f"--pwfile={self._password_file}"]
         subprocess.run(
-            [
-                _binary("initdb"), "-D", self.data, "-U", OWNER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8",
-                f"--pwfile={self._password_file}",
-            ],
-            check=True, env=_environment(), cwd="/", stdout=subprocess.DEVNULL, **account,
+            [_binary("initdb"), "-D", draft, *login, "-E", "UTF8", "--locale=C.UTF-8"],
+            check=True, env=_environment(), cwd="/", stdout=subprocess.DEVNULL, start_new_session=True, **account,
         )  # fmt: skip
+        draft.rename(self.data)
 
     def _refuse_private_parent(self) -> None:
         for parent in [self.directory, *self.directory.parents]:

@@ -1,0 +1,46 @@
+-- One group role per service, with no more rights than the service needs. Run again after every migration: granting
+-- what is granted already changes nothing. Logins are made members of these; the groups themselves cannot log in.
+--
+-- Roles belong to the whole server, so two databases may make them at once: losing that race is as good as winning it.
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['careloop_ingest', 'careloop_predictor', 'careloop_scheduler', 'careloop_api'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+
+-- Every process checks at its start that the database is up to date.
+GRANT SELECT ON public.careloop_migration TO careloop_ingest, careloop_predictor, careloop_scheduler, careloop_api;
+
+GRANT USAGE ON SCHEMA telemetry TO careloop_ingest, careloop_predictor, careloop_scheduler, careloop_api;
+GRANT USAGE ON SCHEMA prediction TO careloop_predictor, careloop_api;
+GRANT USAGE ON SCHEMA scheduling TO careloop_predictor, careloop_scheduler;
+GRANT USAGE ON SCHEMA service TO careloop_api;
+
+-- What machines say: ingest writes, all read. The registry of assets is a view that needs no right on service's tables.
+GRANT SELECT ON ALL TABLES IN SCHEMA telemetry TO careloop_ingest, careloop_predictor, careloop_scheduler, careloop_api;
+GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA telemetry TO careloop_ingest;
+REVOKE INSERT, UPDATE, DELETE ON telemetry.asset, telemetry.declared_metric FROM careloop_ingest;
+
+-- These run with the owner's rights; by default everybody could call them.
+REVOKE EXECUTE ON FUNCTION telemetry.ensure_reading_day(date) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION telemetry.drop_readings_before(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION telemetry.ensure_reading_day(date) TO careloop_ingest;
+GRANT EXECUTE ON FUNCTION telemetry.drop_readings_before(timestamptz) TO careloop_ingest;
+
+-- What the predictor thinks; the API shows it.
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA prediction TO careloop_predictor;
+GRANT SELECT ON ALL TABLES IN SCHEMA prediction TO careloop_api;
+
+-- Recurring duties are claimed by whoever ticks.
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA scheduling TO careloop_predictor, careloop_scheduler;
+
+-- Business data has one writer.
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA service TO careloop_api;
