@@ -2,15 +2,22 @@
 
 import os
 import tempfile
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import uvicorn
 
+from careloop.client import CareloopClient
 from careloop.database.engine import connect
 from careloop.database.migrations import migrate
 from careloop.stack.broker import EmbeddedBroker
+from careloop.stack.ports import free_port
 from careloop.stack.postgres import EmbeddedPostgres
 
 FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
@@ -79,3 +86,50 @@ def shared_data() -> Path:
             pytest.fail(f"{SHARED_DATA} is missing")
         pytest.skip(f"{SHARED_DATA} is missing")
     return SHARED_DATA
+
+
+@dataclass(frozen=True)
+class RunningApi:
+    """A real API server on a free port, over this test's own database, with a key per role.
+
+    Its clock is `request`: pass `now` to the client's calls, or leave it out for the real time.
+    """
+
+    url: str
+    database_url: str
+    keys: Mapping[str, str]
+
+    def client(self, role: str = "service") -> CareloopClient:
+        """A client with the key of a role; close it or leave it to the garbage collector."""
+        return CareloopClient(self.url, self.keys[role])
+
+
+ROLES = ("admin", "desk", "dispatcher", "technician", "service")
+
+
+@pytest.fixture
+def api(database_url: str) -> Iterator[RunningApi]:
+    """The API, served by uvicorn in a thread of this process."""
+    from api.application import create_app
+    from api.conventions.authentication import hash_key
+
+    keys = {role: f"ck_test_{role}_{uuid.uuid4().hex}" for role in ROLES}
+    with connect(database_url) as connection:
+        for role, key in keys.items():
+            connection.execute(
+                "INSERT INTO service.api_key (name, role, key_hash, created_at) VALUES (%s, %s, %s, '2000-01-01Z')",
+                (f"test-{role}", role, hash_key(key)),
+            )
+    app = create_app(database_url, clock="request", now=lambda: datetime.now(UTC))
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        assert thread.is_alive(), "the API did not start"
+        assert time.monotonic() < deadline, "the API did not start within 30 s"
+        time.sleep(0.01)
+    yield RunningApi(f"http://127.0.0.1:{port}", database_url, keys)
+    server.should_exit = True
+    thread.join(30)

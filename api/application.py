@@ -1,0 +1,73 @@
+"""The application: which capabilities it has, and the pool they share."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Literal
+
+from fastapi import FastAPI, Response
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from api.access.routes import router as access
+from api.assets.routes import router as assets
+from api.conventions import problems
+from careloop import __version__
+
+# Each capability's router, lowest first.
+ROUTERS = (access, assets)
+
+
+def create_app(
+    database_url: str, *, clock: Literal["system", "request"], now: Callable[[], datetime], connections: int = 10
+) -> FastAPI:
+    """Build the application.
+
+    Args:
+        database_url: A migrated database.
+        clock: `request` lets the header Careloop-Now give the time, for replays and tests.
+        now: The system clock.
+        connections: Largest number of database connections.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncConnectionPool(
+            database_url,
+            connection_class=AsyncConnection[DictRow],
+            kwargs={"row_factory": dict_row, "options": "-c timezone=UTC"},
+            min_size=2,
+            max_size=connections,
+            timeout=10.0,
+            check=AsyncConnectionPool.check_connection,
+        ) as pool:
+            app.state.pool = pool
+            yield
+
+    app = FastAPI(
+        title="careloop",
+        version=__version__,
+        summary="Assets, tickets, parts, plans, jobs, alerts and reports of a service organisation",
+        lifespan=lifespan,
+    )
+    app.state.clock = clock
+    app.state.now = now
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+
+    @app.get("/live", tags=["health"])
+    async def live() -> dict[str, str]:
+        """The process runs."""
+        return {"status": "live"}
+
+    @app.get("/ready", tags=["health"])
+    async def ready(response: Response) -> dict[str, str]:
+        """The database answers."""
+        async with app.state.pool.connection() as connection:
+            await connection.execute("SELECT 1")
+        response.headers["Cache-Control"] = "no-store"
+        return {"status": "ready"}
+
+    return app

@@ -1,0 +1,1 @@
+"""Product models, customers, sites and assets."""

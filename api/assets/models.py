@@ -1,0 +1,152 @@
+"""Bodies and answers of product models, customers, sites and assets."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from api.conventions.models import Answer, Body, Count, Currency, Id, Minor, Name, Serial, Text, Time
+
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+Longitude = Annotated[float, Field(ge=-180, le=180)]
+
+
+class Metric(Body):
+    """A metric that a product model reports, in its canonical unit."""
+
+    name: Name
+    unit: Annotated[str, Field(max_length=32)] = ""
+
+
+class Component(Body):
+    """A component that can fail, the part that replaces it, and what its failure costs."""
+
+    name: Name
+    sku: Name | None = Field(None, description="part that replaces it; must be in the catalogue of parts")
+    quantity: Count = 1
+    skill: Name = "general"
+    labour_minutes: Annotated[int, Field(ge=1, le=10_000)] = 60
+    failure_cost_minor: Minor = 50_000
+    planned_cost_minor: Minor = 10_000
+    currency: Currency = "EUR"
+
+
+class NewProductModel(Body):
+    """A product model with what it measures and what it is made of."""
+
+    code: Name
+    name: Name
+    kind: Name = Field(description="models of one kind share metrics, components and predictor")
+    manufacturer: Text = ""
+    horizon_hours: Annotated[int, Field(ge=1, le=8760)] = 24
+    metrics: Annotated[list[Metric], Field(max_length=500)] = []
+    components: Annotated[list[Component], Field(max_length=500)] = []
+
+    @model_validator(mode="after")
+    def _names_once(self) -> "NewProductModel":
+        for what, names in (("metrics", self.metrics), ("components", self.components)):
+            seen = [item.name for item in names]
+            twice = sorted({name for name in seen if seen.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what}: {', '.join(twice)} stands twice")
+        return self
+
+
+class ProductModel(Answer):
+    """A product model."""
+
+    code: str
+    name: str
+    kind: str
+    manufacturer: str
+    horizon_hours: int
+    metrics: list[Metric]
+    components: list[Component]
+    version: int
+
+
+class NewCustomer(Body):
+    """A customer."""
+
+    name: Name
+    language: Annotated[str, Field(pattern="^[a-z]{2}(-[A-Z]{2})?$")] = "en"
+
+
+class Customer(Answer):
+    """A customer."""
+
+    customer_id: int
+    name: str
+    language: str
+    version: int
+
+
+class NewSite(Body):
+    """Where assets stand."""
+
+    name: Name
+    customer_id: Id | None = None
+    territory: Name = "default"
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    time_zone: Name = "UTC"
+
+
+class Site(Answer):
+    """Where assets stand."""
+
+    site_id: int
+    name: str
+    customer_id: int | None
+    territory: str
+    latitude: float | None
+    longitude: float | None
+    time_zone: str
+
+
+class NewWarrantyTerm(Body):
+    """A span of days, both included, in which the maker bears a failure."""
+
+    name: Name = "standard"
+    starts_on: date
+    ends_on: date = Field(description="the last day covered")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "NewWarrantyTerm":
+        if self.ends_on < self.starts_on:
+            raise ValueError("ends_on: must not be before starts_on")
+        return self
+
+
+class NewAsset(Body):
+    """A machine with its serial number."""
+
+    serial: Serial
+    model: Name = Field(description="code of its product model")
+    site_id: Id | None = None
+    installed_at: Time
+    attributes: dict[str, str | int | float | bool] = Field({}, max_length=100)
+    warranty_terms: Annotated[list[NewWarrantyTerm], Field(max_length=20)] = []
+
+
+class AssetChange(Body):
+    """What of an asset may change."""
+
+    site_id: Id | None = None
+    state: Literal["active", "retired"] | None = None
+    attributes: dict[str, str | int | float | bool] | None = Field(None, max_length=100)
+
+
+class Asset(Answer):
+    """A machine."""
+
+    asset_id: int
+    serial: str
+    model: str
+    kind: str
+    site_id: int | None
+    territory: str
+    installed_at: datetime
+    state: str
+    attributes: dict[str, Any]
+    version: int

@@ -1,0 +1,113 @@
+"""`/v1/product-models`, `/v1/customers`, `/v1/sites`, `/v1/assets`."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from api.assets import service
+from api.assets.models import (
+    Asset,
+    AssetChange,
+    Customer,
+    NewAsset,
+    NewCustomer,
+    NewProductModel,
+    NewSite,
+    ProductModel,
+    Site,
+)
+from api.conventions.call import CallRoute, CurrentCall, allow
+from api.conventions.etags import IfMatch, require_version, tag
+from api.conventions.models import Name, Serial
+from api.conventions.pages import CurrentPage, Page
+from api.conventions.problems import RESPONSES
+
+router = APIRouter(prefix="/v1", tags=["assets"], route_class=CallRoute, responses=RESPONSES)
+
+EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
+DESK = [allow("desk", "service")]
+
+
+@router.post("/product-models", status_code=201, dependencies=DESK)
+async def create_product_model(body: NewProductModel, call: CurrentCall) -> ProductModel:
+    """Add a product model with its metrics and components."""
+    return ProductModel(**await service.create_model(call, body))
+
+
+@router.get("/product-models", dependencies=EVERYBODY)
+async def list_product_models(page: CurrentPage, call: CurrentCall) -> Page[ProductModel]:
+    """All product models."""
+    parameters = {**page.parameters, "code": None}
+    rows = await (await call.connection.execute(service.SQL["list_models"], parameters)).fetchall()
+    return Page[ProductModel].model_validate(page.page(rows, "model_id"))
+
+
+@router.get("/product-models/{code}", dependencies=EVERYBODY)
+async def get_product_model(code: Name, call: CurrentCall) -> ProductModel:
+    """One product model."""
+    return ProductModel(**await service.get_model(call, code))
+
+
+@router.post("/customers", status_code=201, dependencies=DESK)
+async def create_customer(body: NewCustomer, call: CurrentCall) -> Customer:
+    """Add a customer."""
+    return Customer(**await service.create_customer(call, body))
+
+
+@router.get("/customers", dependencies=EVERYBODY)
+async def list_customers(page: CurrentPage, call: CurrentCall) -> Page[Customer]:
+    """All customers."""
+    rows = await (await call.connection.execute(service.SQL["list_customers"], page.parameters)).fetchall()
+    return Page[Customer].model_validate(page.page(rows, "customer_id"))
+
+
+@router.post("/sites", status_code=201, dependencies=DESK)
+async def create_site(body: NewSite, call: CurrentCall) -> Site:
+    """Add a site."""
+    return Site(**await service.create_site(call, body))
+
+
+@router.get("/sites", dependencies=EVERYBODY)
+async def list_sites(page: CurrentPage, call: CurrentCall) -> Page[Site]:
+    """All sites."""
+    rows = await (await call.connection.execute(service.SQL["list_sites"], page.parameters)).fetchall()
+    return Page[Site].model_validate(page.page(rows, "site_id"))
+
+
+@router.post("/assets", status_code=201, dependencies=DESK)
+async def create_asset(body: NewAsset, call: CurrentCall, response: Response) -> Asset:
+    """Register an asset with its warranty terms."""
+    asset = Asset(**await service.create_asset(call, body))
+    tag(response, asset.version)
+    return asset
+
+
+@router.get("/assets", dependencies=EVERYBODY)
+async def list_assets(
+    page: CurrentPage,
+    call: CurrentCall,
+    model: Annotated[str | None, Query(max_length=128)] = None,
+    state: Literal["active", "retired"] | None = None,
+) -> Page[Asset]:
+    """Assets, of one model or in one state if wished."""
+    parameters = {**page.parameters, "model": model, "state": state}
+    rows = await (await call.connection.execute(service.SQL["list_assets"], parameters)).fetchall()
+    return Page[Asset].model_validate(page.page(rows, "asset_id"))
+
+
+@router.get("/assets/{serial}", dependencies=EVERYBODY)
+async def get_asset(serial: Serial, call: CurrentCall, response: Response) -> Asset:
+    """One asset."""
+    asset = Asset(**await service.get_asset(call, serial))
+    tag(response, asset.version)
+    return asset
+
+
+@router.patch("/assets/{serial}", dependencies=DESK)
+async def change_asset(
+    serial: Serial, body: AssetChange, call: CurrentCall, response: Response, if_match: IfMatch = None
+) -> Asset:
+    """Change an asset; needs If-Match."""
+    asset = Asset(**await service.change_asset(call, serial, body, require_version(if_match)))
+    tag(response, asset.version)
+    return asset

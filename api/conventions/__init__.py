@@ -1,0 +1,1 @@
+"""What every endpoint does alike: problems, transactions, idempotency, pages, entity tags, time."""

@@ -1,0 +1,72 @@
+"""Lists, a page at a time, by an opaque cursor: the last number of the page before."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+
+LARGEST_PAGE = 500
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page; `next` is the cursor of the following one, or null on the last."""
+
+    items: list[Item]
+    next: str | None
+
+
+class PageRequest:
+    """Which page a caller wants.
+
+    Attributes:
+        after_id: Items with a larger number; 0 for the first page.
+        limit: At most so many.
+    """
+
+    def __init__(
+        self,
+        after: Annotated[str | None, Query(description="`next` of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
+    ) -> None:
+        self.after_id = _decode(after) if after else 0
+        self.limit = limit
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Query parameters `after_id` and `fetch`: one row more than wanted, to know whether a page follows."""
+        return {"after_id": self.after_id, "fetch": self.limit + 1}
+
+    def page(self, rows: Sequence[dict[str, Any]], number: str) -> dict[str, Any]:
+        """The page of the rows fetched.
+
+        Args:
+            rows: Up to `fetch` rows in ascending order of their number.
+            number: Name of the column that holds the number.
+        """
+        items = rows[: self.limit]
+        following = _encode(items[-1][number]) if len(rows) > self.limit else None
+        return {"items": items, "next": following}
+
+
+CurrentPage = Annotated[PageRequest, Depends(PageRequest)]
+
+
+def _encode(number: int) -> str:
+    return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> int:
+    try:
+        number = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not 0 <= number < 2**63:
+            raise ValueError("out of range")
+    except (ValueError, binascii.Error) as error:
+        message = "is not a cursor of this API; start without it"
+        raise RequestValidationError([{"loc": ("query", "after"), "msg": message, "type": "value_error"}]) from error
+    return number

@@ -1,0 +1,138 @@
+"""Errors as RFC 9457 problem documents, with stable types."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+
+log = logging.getLogger(__name__)
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
+    """Ends a request with a problem document.
+
+    Args:
+        status: HTTP status.
+        slug: Stable name; the type is `/problems/{slug}`.
+        detail: What is wrong with this request and what to do.
+        headers: Response headers.
+        **members: Further members of the document.
+    """
+
+    def __init__(
+        self, status: int, slug: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        self.status = status
+        self.slug = slug
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.members = members
+        super().__init__(detail)
+
+    @classmethod
+    def not_found(cls, what: str, key: object) -> "Problem":
+        """404: there is no such thing."""
+        return cls(404, "not-found", f"there is no {what} {key}")
+
+    @classmethod
+    def bad_field(cls, field: str, message: str) -> "Problem":
+        """422: a field of the body that only the database could judge, e.g. an unknown serial."""
+        return cls(422, "bad-field", f"{field}: {message}", errors=[{"field": field, "message": message}])
+
+    @classmethod
+    def conflict(cls, slug: str, detail: str, **members: Any) -> "Problem":
+        """409: the request does not fit the state of things."""
+        return cls(409, slug, detail, **members)
+
+
+class FieldError(BaseModel):
+    """One bad field."""
+
+    field: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457, as documented in OpenAPI."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["/problems/bad-field"])
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldError] | None = None
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemDocument, "description": description, "content": {MEDIA_TYPE: {}}}
+    for status, description in {
+        400: "The request is malformed",
+        401: "No valid API key",
+        403: "The role may not do this",
+        404: "There is no such thing",
+        409: "It does not fit the state of things",
+        412: "Somebody else changed it first",
+        422: "A field is wrong; `errors` names it",
+        428: "If-Match is missing",
+        503: "The database does not answer",
+    }.items()
+}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of an application with a problem document."""
+
+    @app.exception_handler(Problem)
+    async def of_problem(request: Request, problem: Problem) -> JSONResponse:
+        return _response(request, problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def of_validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [{"field": _field(item["loc"]), "message": item["msg"]} for item in error.errors()]
+        detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
+        return _response(request, Problem(422, "bad-field", detail, errors=errors))
+
+    @app.exception_handler(HTTPException)
+    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http")
+        return _response(request, Problem(error.status_code, slug, str(error.detail), headers=error.headers))
+
+    @app.exception_handler(PoolTimeout)
+    @app.exception_handler(OperationalError)
+    async def of_database(request: Request, error: Exception) -> JSONResponse:
+        log.error("database: %s", error)
+        detail = "the database does not answer; try again"
+        return _response(request, Problem(503, "database-unavailable", detail, headers={"Retry-After": "2"}))
+
+    @app.exception_handler(Exception)
+    async def of_defect(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return _response(request, Problem(500, "defect", "careloop has a defect here; the server's log has the trace"))
+
+
+def _response(request: Request, problem: Problem) -> JSONResponse:
+    document = {
+        "type": f"/problems/{problem.slug}",
+        "title": problem.slug.replace("-", " "),
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        **problem.members,
+    }
+    return JSONResponse(document, problem.status, problem.headers, MEDIA_TYPE)
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """`body.parts.0.sku` for ("body", "parts", 0, "sku")."""
+    return ".".join(str(part) for part in location)
