@@ -21,7 +21,7 @@ GRANT SELECT ON public.careloop_migration TO careloop_ingest, careloop_predictor
 
 GRANT USAGE ON SCHEMA telemetry TO careloop_ingest, careloop_predictor, careloop_scheduler, careloop_api;
 GRANT USAGE ON SCHEMA prediction TO careloop_predictor, careloop_api;
-GRANT USAGE ON SCHEMA scheduling TO careloop_predictor, careloop_scheduler;
+GRANT USAGE ON SCHEMA scheduling TO careloop_predictor, careloop_scheduler, careloop_api;
 GRANT USAGE ON SCHEMA service TO careloop_api;
 
 -- What machines say: ingest writes, all read. The registry of assets is a view that needs no right on service's tables.
@@ -41,6 +41,8 @@ GRANT SELECT ON ALL TABLES IN SCHEMA prediction TO careloop_api;
 
 -- Recurring duties are claimed by whoever ticks.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA scheduling TO careloop_predictor, careloop_scheduler;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA scheduling TO careloop_api;
 
 -- Business data has one writer.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA service TO careloop_api;
