@@ -19,7 +19,8 @@ CREATE TABLE telemetry.metric (
     first_seen_at  timestamptz NOT NULL
 );
 
--- The identity of every message stored: a 128-bit hash of topic and payload.
+-- The identity of every message stored: a 128-bit hash of topic and payload. A message that is a dead letter as a whole
+-- is not here, so that it can be sent again once its cause is mended.
 CREATE TABLE telemetry.message (
     message_id   uuid PRIMARY KEY,
     received_at  timestamptz NOT NULL,
@@ -61,18 +62,22 @@ CREATE TABLE telemetry.dead_letter (
 );
 CREATE INDEX dead_letter_reason ON telemetry.dead_letter (reason, dead_letter_id);
 
--- Counted in the same transaction as what it counts, one row a worker: cheap to poll.
+-- Counted in the same transaction as what it counts, one row a worker: cheap to poll. Every telemetry and event
+-- delivery adds 1 to messages or to duplicates, also when all of it became dead letters; state messages add nothing.
 CREATE TABLE telemetry.ingest_progress (
     worker        text PRIMARY KEY,
     messages      bigint NOT NULL DEFAULT 0,
     duplicates    bigint NOT NULL DEFAULT 0,
     readings      bigint NOT NULL DEFAULT 0,
     events        bigint NOT NULL DEFAULT 0,
+    -- Rows of telemetry.dead_letter: at most one per message and reason.
     dead_letters  bigint NOT NULL DEFAULT 0,
     updated_at    timestamptz NOT NULL
 );
 
--- Hours whose readings changed since their rollup was last computed.
+-- Hours whose readings changed since their rollup was last computed; empty when both rollups are up to date. A
+-- transaction appends each hour it touched, so that ingest workers never wait for one another nor for the rollup job.
 CREATE TABLE telemetry.rollup_due (
-    bucket  timestamptz PRIMARY KEY
+    rollup_due_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    bucket         timestamptz NOT NULL
 );

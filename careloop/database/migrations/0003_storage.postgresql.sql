@@ -18,8 +18,13 @@ BEGIN
     END IF;
     -- Two workers may meet the same new day at once.
     PERFORM pg_advisory_xact_lock(7266, 2);
+    IF to_regclass('telemetry.' || partition_name) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    -- Made apart and then attached: CREATE TABLE … PARTITION OF would wait for every reader of any day.
+    EXECUTE format('CREATE TABLE telemetry.%I (LIKE telemetry.reading INCLUDING INDEXES)', partition_name);
     EXECUTE format(
-        'CREATE TABLE IF NOT EXISTS telemetry.%I PARTITION OF telemetry.reading FOR VALUES FROM (%L) TO (%L)',
+        'ALTER TABLE telemetry.reading ATTACH PARTITION telemetry.%I FOR VALUES FROM (%L) TO (%L)',
         partition_name, day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00');
 END
 $$;
@@ -81,3 +86,7 @@ BEGIN
     RETURN dropped;
 END
 $$;
+
+-- The same call on both engines. Here ingest's maintenance does by itself what TimescaleDB's policies do there.
+CREATE PROCEDURE telemetry.set_storage_policies(compress_after interval, keep_readings interval)
+LANGUAGE plpgsql AS $$ BEGIN END $$;
