@@ -113,6 +113,7 @@ class EmbeddedStack:
             accounts: dict[str, str] = {name: self.secrets.get_or_make(f"broker.{name}") for name in (DEVICE, PLATFORM)}
             self.broker = EmbeddedBroker(self.directory / "broker", accounts)
             self.broker.start(broker_port)
+            self.registry.add("broker", self.broker.pid)
         with connect(self.database_url) as connection:
             self.engine, _ = migrate(connection)
             if self.postgres:
@@ -131,6 +132,18 @@ class EmbeddedStack:
             if self._lock:
                 self._lock.close()
                 self._lock = None
+
+    def revive(self) -> list[str]:
+        """Start the embedded servers again that have died, on their ports; returns the names of those."""
+        revived: list[str] = []
+        if self.postgres and not self.postgres.is_running:
+            self.postgres.start(self.postgres.port, self._database_settings)
+            revived.append("PostgreSQL")
+        if self.broker and not self.broker.is_running:
+            self.broker.start(self.broker.port)
+            self.registry.add("broker", self.broker.pid)
+            revived.append("the MQTT broker")
+        return revived
 
     def _take_directory(self) -> None:
         try:

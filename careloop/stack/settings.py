@@ -16,6 +16,8 @@ class StackSettings(SharedSettings):
         None,
         description="everything kept between runs; by default the user's data directory, as root /var/lib/careloop",
     )
+    database_url: str | None = Field(None, description="use this server instead of the embedded PostgreSQL")
+    broker_url: str | None = Field(None, description="use this broker instead of the embedded one")
     api_port: int = Field(8080, ge=1, le=65535, description="port of the REST API on 127.0.0.1")
     broker_port: int = Field(1883, ge=1, le=65535, description="port of the embedded MQTT broker on 127.0.0.1")
     postgres_port: int = Field(5433, ge=1, le=65535, description="port of the embedded PostgreSQL on 127.0.0.1")

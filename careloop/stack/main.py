@@ -1,0 +1,40 @@
+"""Wires and runs `careloop up`; the only place here that reads a clock."""
+
+import signal
+import time
+from collections.abc import Mapping
+from threading import Event
+from typing import Any
+
+from careloop.logs import configure_logging
+from careloop.stack.embedded import EmbeddedStack
+from careloop.stack.services import places, platform_services
+from careloop.stack.settings import StackSettings
+from careloop.stack.supervisor import Supervisor
+
+
+def run(chosen: Mapping[str, Any], *, simulate: bool) -> int:
+    """Run everything until Ctrl-C or SIGTERM: the services stop first, then the broker, then the database."""
+    settings = StackSettings(**chosen)
+    configure_logging(settings.log_level)
+    stop = Event()
+
+    # Only this process gets them: every child has a session of its own. A second Ctrl-C changes nothing.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    stack = EmbeddedStack(
+        settings.state_directory,
+        database_url=settings.database_url,
+        broker_url=settings.broker_url,
+        postgres_port=settings.postgres_port,
+        broker_port=settings.broker_port,
+        api_port=settings.api_port,
+    )
+    with stack:
+        stack.api_key("admin", "admin")
+        with Supervisor(platform_services(stack, edge_config=None), time.monotonic, stack.revive) as supervisor:
+            print(places(stack), flush=True)
+            supervisor.watch(stop)
+            print("stopping", flush=True)
+    print("stopped", flush=True)
+    return 0
