@@ -338,6 +338,7 @@ CREATE TABLE service.alert_target (
     topics      text[] NOT NULL,
     active      boolean NOT NULL DEFAULT true,
     created_at  timestamptz NOT NULL,
+    version     integer NOT NULL DEFAULT 1,
     CHECK ((kind = 'webhook') = (secret IS NOT NULL))
 );
 
@@ -353,11 +354,16 @@ CREATE TABLE service.alert (
     payload          jsonb NOT NULL,
     state            text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sending', 'sent', 'unconfirmed', 'dead')),
     attempts         integer NOT NULL DEFAULT 0,
+    -- Real time, also in a replay of the past; while sending, the end of the lease.
     next_attempt_at  timestamptz NOT NULL,
+    -- Set by whoever claimed the alert last; only that claim may settle it.
     lease_until      timestamptz,
     last_error       text,
     created_at       timestamptz NOT NULL,
     sent_at          timestamptz,
     UNIQUE (cause, target_id)
 );
-CREATE INDEX alert_due ON service.alert (next_attempt_at, alert_id) WHERE state IN ('pending', 'sending');
+CREATE INDEX alert_due ON service.alert (target_id, next_attempt_at, alert_id) WHERE state IN ('pending', 'sending');
+CREATE INDEX alert_state ON service.alert (state, alert_id);
+CREATE INDEX alert_topic ON service.alert (topic, alert_id);
+CREATE INDEX alert_asset ON service.alert (asset_id, alert_id);
