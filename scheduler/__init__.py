@@ -1,1 +1,1 @@
-
+"""Maintenance plans and open tickets become jobs with parts, people and appointments, through the API."""
