@@ -173,6 +173,7 @@ class Job(TypedDict):
     reservations: list[Reservation]
     visit: Visit | None
     version: int
+    time_zone: NotRequired[str]
 
 
 class Plan(TypedDict):

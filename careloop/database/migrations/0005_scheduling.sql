@@ -19,3 +19,10 @@ CREATE TABLE scheduling.duty_run (
     error        text,
     PRIMARY KEY (name, due_at)
 );
+
+-- Why an active plan can't fall due at all, in words for a dispatcher; the row goes when the obstacle does.
+CREATE TABLE scheduling.plan_obstacle (
+    plan_id     bigint PRIMARY KEY,
+    reason      text NOT NULL,
+    noticed_at  timestamptz NOT NULL
+);
