@@ -279,6 +279,7 @@ CREATE TABLE service.job (
     created_at      timestamptz NOT NULL,
     completed_at    timestamptz,
     outcome         text CHECK (outcome IN ('confirmed', 'prevented', 'no_fault_found', 'other_fault', 'superseded', 'done')),
+    cancel_reason   text CHECK (cancel_reason IS NULL OR state = 'cancelled'),
     version         integer NOT NULL DEFAULT 1,
     CHECK ((plan_id IS NULL) = (occurrence IS NULL)),
     CHECK (ticket_id IS NOT NULL OR plan_id IS NOT NULL),
@@ -312,6 +313,8 @@ CREATE TABLE service.reservation (
 );
 CREATE UNIQUE INDEX reservation_one_open ON service.reservation (job_id, part_id) WHERE state = 'reserved';
 CREATE INDEX reservation_part ON service.reservation (part_id, warehouse_id);
+CREATE INDEX reservation_job ON service.reservation (job_id, reservation_id);
+CREATE INDEX reservation_state ON service.reservation (state, reservation_id);
 
 CREATE TABLE service.visit (
     visit_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -325,6 +328,8 @@ CREATE TABLE service.visit (
 );
 CREATE UNIQUE INDEX visit_one_open_per_job ON service.visit (job_id) WHERE state IN ('planned', 'started');
 CREATE INDEX visit_technician ON service.visit (technician_id, starts_at) WHERE state <> 'cancelled';
+CREATE INDEX visit_job ON service.visit (job_id, visit_id);
+CREATE INDEX visit_state ON service.visit (state, visit_id);
 
 -- Alerts: the outbox ---------------------------------------------------------------------------
 
