@@ -34,11 +34,11 @@ RENEWALS_PER_LEASE = 4
 def run() -> int:
     """Work until SIGTERM or Ctrl-C."""
     settings = _settings()
+    with _migrated_connection(settings):
+        pass
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with _migrated_connection(settings):
-        pass
     # A tick that falls due while the one before still works is left out: that is how it is meant.
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     ticker = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})

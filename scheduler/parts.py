@@ -7,6 +7,8 @@ from careloop.client import CareloopClient, Job, ProblemError
 from scheduler.instant import Instant
 
 NO_STOCK = "/problems/no-stock"
+# Warehouses named in a reason; a dispatcher reads it in one line.
+MOST_WAREHOUSES = 4
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class PartsDesk:
     """Reserves parts through the API.
 
     The API is asked for a part that is out of stock only once per `ask_again_after`, whatever number of jobs wait for
-    it in a territory.
+    it: parts come from any warehouse, so when none has enough for one job none has for the others.
 
     Args:
         client: Of the API.
@@ -45,7 +47,7 @@ class PartsDesk:
     def __init__(self, client: CareloopClient, ask_again_after: timedelta) -> None:
         self._client = client
         self._ask_again_after = ask_again_after
-        self._shortages: dict[tuple[str, str], _Shortage] = {}
+        self._shortages: dict[str, _Shortage] = {}
 
     def supply(self, job: Job, instant: Instant) -> Supply:
         """Reserve what is not reserved yet.
@@ -61,7 +63,7 @@ class PartsDesk:
         for part in job["parts"]:
             if part["sku"] in reservations:
                 continue
-            shortage = self._shortage(job, part["sku"], part["quantity"], instant.now)
+            shortage = self._shortage(part["sku"], part["quantity"], instant.now)
             if shortage is None:
                 try:
                     reservations[part["sku"]] = self._client.reserve(
@@ -75,14 +77,14 @@ class PartsDesk:
                     shortage = _Shortage(
                         part["quantity"], _reason(part["sku"], error), instant.now + self._ask_again_after
                     )
-                    self._shortages[part["sku"], job["territory"]] = shortage
+                    self._shortages[part["sku"]] = shortage
             lacking.append(shortage.reason)
         times = [datetime.fromisoformat(entry["available_at"]).astimezone(UTC) for entry in reservations.values()]
         return Supply(max(times, default=None), made, "; ".join(lacking) or None)
 
-    def _shortage(self, job: Job, sku: str, quantity: int, now: datetime) -> _Shortage | None:
+    def _shortage(self, sku: str, quantity: int, now: datetime) -> _Shortage | None:
         """What is known to be out of stock; None when the API is to be asked."""
-        shortage = self._shortages.get((sku, job["territory"]))
+        shortage = self._shortages.get(sku)
         if shortage is None or quantity < shortage.quantity:
             return None
         return shortage if now < shortage.ask_again_at <= now + self._ask_again_after else None
@@ -90,4 +92,8 @@ class PartsDesk:
 
 def _reason(sku: str, error: ProblemError) -> str:
     detail = str(error.problem.get("detail") or error.problem.get("title") or "no stock")
-    return detail if sku in detail else f"part {sku}: {detail}"
+    reasons = [f"{entry['warehouse']}: {entry['reason']}" for entry in error.problem.get("warehouses", [])]
+    if len(reasons) > MOST_WAREHOUSES:
+        reasons[MOST_WAREHOUSES:] = [f"{len(reasons) - MOST_WAREHOUSES} more"]
+    named = detail if sku in detail else f"part {sku}: {detail}"
+    return f"{named} ({'; '.join(reasons)})" if reasons else named
