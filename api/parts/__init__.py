@@ -1,0 +1,1 @@
+"""Parts, warehouses, stock, and parts kept for jobs."""
