@@ -250,6 +250,10 @@ class CareloopClient:
         """GET one resource; query values of None are left out."""
         return self._call("GET", path, now=now, params=_query(query))
 
+    def get_text(self, path: str, *, now: datetime | None = None, **query: object) -> str:
+        """GET a page, e.g. a report as HTML."""
+        return self._send("GET", path, now=now, params=_query(query)).text
+
     def pages(self, path: str, *, now: datetime | None = None, **query: object) -> Iterator[Any]:
         """Every item of a list, page after page."""
         after: object = None
@@ -268,7 +272,11 @@ class CareloopClient:
         """PATCH the version one has seen; 412 when somebody else was faster."""
         return self._call("PATCH", path, now=now, body=body, headers={"If-Match": f'"{version}"'})
 
-    def _call(
+    def _call(self, method: str, path: str, **request: Any) -> Any:
+        response = self._send(method, path, **request)
+        return response.json() if response.content else None
+
+    def _send(
         self,
         method: str,
         path: str,
@@ -277,7 +285,7 @@ class CareloopClient:
         params: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Any:
+    ) -> httpx.Response:
         sent = dict(headers or {})
         if now is not None:
             sent["Careloop-Now"] = now.isoformat()
@@ -294,7 +302,7 @@ class CareloopClient:
                 time.sleep(pause_s)
                 pause_s *= 2
         if response.is_success:
-            return response.json() if response.content else None
+            return response
         try:
             problem = response.json()
         except ValueError:

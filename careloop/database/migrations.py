@@ -104,10 +104,25 @@ def require_migrated(connection: Connection[Any]) -> Engine:
     engine = _engine_in_use(engine, applied)
     todo = _todo(migrations_for(engine.name), applied)
     if todo:
-        raise CareloopError(
-            f"the database lacks {len(todo)} migration(s), first {todo[0].step}; run: careloop migrate"
-        )
+        raise CareloopError(f"the database lacks {len(todo)} migration(s), first {todo[0].step}; run: careloop migrate")
     return engine
+
+
+def drop_everything(connection: Connection[Any]) -> None:
+    """Drop all that careloop has in a database, readings and tickets included; for replays that start over."""
+    engine = detect_engine(connection)
+    connection.execute(_LOCK)
+    try:
+        if engine.name == "timescaledb":
+            # Continuous aggregates do not go with their schema.
+            for view in ("telemetry.daily", "telemetry.hourly"):
+                connection.execute(cast(LiteralString, f"DROP MATERIALIZED VIEW IF EXISTS {view} CASCADE"))
+        with connection.transaction():
+            for schema in ("scheduling", "prediction", "telemetry", "service"):
+                connection.execute(cast(LiteralString, f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
+            connection.execute("DROP TABLE IF EXISTS public.careloop_migration")
+    finally:
+        connection.execute(_UNLOCK)
 
 
 def _applied(connection: Connection[Any]) -> dict[str, tuple[str, bytes]]:
@@ -130,9 +145,13 @@ def _todo(migrations: Sequence[Migration], applied: dict[str, tuple[str, bytes]]
     known = {migration.step: migration for migration in migrations}
     for step, (_, sha256) in applied.items():
         if step not in known:
-            raise CareloopError(f"the database has migration {step}, which this careloop does not know: upgrade careloop")
+            raise CareloopError(
+                f"the database has migration {step}, which this careloop does not know: upgrade careloop"
+            )
         if known[step].sha256 != sha256:
-            raise CareloopError(f"migration {step} was applied with another text; restore its file or start a new database")
+            raise CareloopError(
+                f"migration {step} was applied with another text; restore its file or start a new database"
+            )
     return [migration for migration in migrations if migration.step not in applied]
 
 
