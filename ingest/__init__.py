@@ -1,1 +1,1 @@
-
+"""MQTT → decode → validate → one transaction → telemetry tables → acknowledge after commit."""

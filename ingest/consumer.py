@@ -1,0 +1,175 @@
+"""The MQTT side: a persistent MQTT 5 session whose messages are acknowledged only when we say so."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from threading import Lock
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from careloop.contract.topics import subscription
+from ingest.decode import Delivery, identity_of
+from ingest.inbox import Inbox
+from ingest.settings import IngestSettings
+
+log = logging.getLogger(__name__)
+
+GROUP = "careloop-ingest"
+KEEPALIVE_S = 30
+_LOGIN_REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Bad authentication method"}
+
+
+class Consumer:
+    """Receives messages into an inbox and acknowledges them when they are stored.
+
+    Args:
+        settings: Broker, worker name and bounds.
+        inbox: Where messages go.
+        now: The clock.
+
+    Attributes:
+        failure: Why it gave up for good, in one line, or None.
+    """
+
+    def __init__(self, settings: IngestSettings, inbox: Inbox, now: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._inbox = inbox
+        self._now = now
+        self._lock = Lock()
+        # Counts connections: packet identifiers mean something on the connection they came over only.
+        self._connection = 0
+        self._was_connected = False
+        self.failure: str | None = None
+        self._broker = urlsplit(settings.broker_url)
+        self._client = self._make_client()
+
+    def start(self) -> None:
+        """Connect in the background, and keep trying as long as it takes."""
+        default_port = 8883 if self._broker.scheme == "mqtts" else 1883
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho has no types there
+        properties.SessionExpiryInterval = self._settings.ingest_session_days * 86400
+        properties.ReceiveMaximum = self._settings.ingest_in_flight
+        self._client.connect_async(
+            self._broker.hostname or "127.0.0.1",
+            self._broker.port or default_port,
+            keepalive=KEEPALIVE_S,
+            clean_start=False,
+            properties=properties,
+        )
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Send the acknowledgements that are on their way, and disconnect; the broker keeps the session."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Tell the broker that messages are stored; those of a lost connection come again and are recognised."""
+        with self._lock:
+            for delivery in deliveries:
+                if delivery.qos and delivery.connection == self._connection:
+                    self._client.ack(delivery.mid, delivery.qos)
+
+    def _make_client(self) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._settings.ingest_worker,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            manual_ack=True,
+        )
+        if self._broker.username:
+            client.username_pw_set(unquote(self._broker.username), unquote(self._broker.password or ""))
+        if self._broker.scheme == "mqtts":
+            client.tls_set(ca_certs=self._settings.broker_ca_file)
+        client.reconnect_delay_set(min_delay=1, max_delay=30)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        return client
+
+    # Called by paho in its own thread ----------------------------------------------------------
+
+    def _on_connect(
+        self, client: Client, _userdata: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._refused(reason)
+            return
+        self._was_connected = True
+        shared = f"$share/{GROUP}/"
+        wanted, other = (shared, "") if self._settings.ingest_shared else ("", shared)
+        streams = [subscription("telemetry"), subscription("event")]
+        if flags.session_present:
+            # The session may have been made with the other setting; both at once would deliver everything twice.
+            client.unsubscribe([other + stream for stream in streams])
+        # States are for every worker: a shared subscription would not get the retained ones.
+        client.subscribe([(wanted + stream, 1) for stream in streams] + [(subscription("state"), 1)])
+        log.info(
+            "connected to %s:%s as %s, %s session", self._broker.hostname, self._broker.port,
+            self._settings.ingest_worker, "resumed the" if flags.session_present else "new",
+        )  # fmt: skip
+
+    def _refused(self, reason: ReasonCode) -> None:
+        if str(reason) in _LOGIN_REFUSED and not self._was_connected:
+            self.failure = (
+                f"the broker {self._broker.hostname}:{self._broker.port} refuses the login ({reason}); "
+                "put user and password into CARELOOP_BROKER_URL"
+            )
+        log.error("the broker refuses the connection: %s", reason)
+
+    def _on_connect_fail(self, _client: Client, _userdata: Any) -> None:
+        log.warning("no broker at %s:%s yet; trying on", self._broker.hostname, self._broker.port)
+
+    def _on_disconnect(
+        self, _client: Client, _userdata: Any, _flags: DisconnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        # Under the lock, and before paho can connect again: no acknowledgement slips over to the next connection,
+        # where its packet identifier may mean another message.
+        with self._lock:
+            self._connection += 1
+        if str(reason) == "Session taken over":
+            self.failure = (
+                f"another process connected as {self._settings.ingest_worker}; "
+                "give each worker its own CARELOOP_INGEST_WORKER"
+            )
+        if reason.is_failure:
+            log.warning("connection to the broker lost (%s); connecting again", reason)
+        self._inbox.forget_connections_before(self._connection)
+
+    def _on_subscribe(
+        self, _client: Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
+    ) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            self.failure = f"the broker refuses a subscription ({refused[0]}); let the account read careloop/v1/#"
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "(a topic that is not UTF-8)"
+        kept = payload
+        if len(payload) > self._settings.ingest_max_message_bytes:
+            kept = payload[: self._settings.ingest_dead_letter_bytes]
+        self._inbox.put(
+            Delivery(
+                topic=topic,
+                payload=kept,
+                payload_bytes=len(payload),
+                content_type=getattr(message.properties, "ContentType", ""),
+                received_at=self._now(),
+                identity=identity_of(topic, payload),
+                connection=self._connection,
+                mid=message.mid,
+                qos=message.qos,
+            )
+        )

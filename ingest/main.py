@@ -1,0 +1,136 @@
+"""Wires and runs `careloop ingest`."""
+
+import logging
+import signal
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from careloop.database.engine import Engine, connect
+from careloop.database.migrations import require_migrated
+from careloop.errors import CareloopError
+from careloop.logs import configure_logging
+from ingest.consumer import Consumer
+from ingest.inbox import Inbox
+from ingest.maintenance import Maintenance
+from ingest.settings import IngestSettings
+from ingest.store import Stored
+from ingest.writer import Limits, StoppedError, Writer
+
+log = logging.getLogger(__name__)
+
+IDLE_WAIT_S = 0.2
+WATCH_EVERY_S = 0.5
+TELL_EVERY = timedelta(seconds=60)
+
+
+def run(**given: str | None) -> int:
+    """Store messages until SIGTERM or Ctrl-C; the arguments given stand in for their settings.
+
+    Raises:
+        CareloopError: The database cannot be used, or the broker refuses us.
+    """
+    arguments: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings = IngestSettings(**arguments)
+    configure_logging(settings.log_level)
+    with connect(settings.database_url) as connection:
+        engine = require_migrated(connection)
+    log.info("worker %s stores into %s", settings.ingest_worker, engine)
+    return _Ingest(settings, engine).run()
+
+
+class _Ingest:
+    """The running process: the broker's thread, the writer's, and that of maintenance."""
+
+    def __init__(self, settings: IngestSettings, engine: Engine) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._stop = Event()
+        # Room for a full window, and for one more that a broken connection delivers again.
+        self._inbox = Inbox(2 * settings.ingest_in_flight)
+        self._consumer = Consumer(settings, self._inbox, _now)
+        retention = timedelta(days=settings.ingest_retention_days)
+        self._writer = Writer(
+            connect=self._connect,
+            worker=settings.ingest_worker,
+            limits=Limits(
+                future=timedelta(hours=settings.ingest_future_hours),
+                keep=retention or None,
+                learned_metrics=settings.ingest_learned_metrics,
+                learned_metrics_per_asset=settings.ingest_learned_metrics_per_asset,
+            ),
+            now=_now,
+            pause=self._stop.wait,
+        )
+
+    def run(self) -> int:
+        # This thread only waits, so a signal's handler never meets a lock that the thread it interrupts is holding.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        self._consumer.start()
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="ingest") as threads:
+            tasks = [threads.submit(self._write_until_stopped), threads.submit(self._maintain)]
+            try:
+                while not any(task.done() for task in tasks):
+                    wait(tasks, timeout=WATCH_EVERY_S, return_when=FIRST_COMPLETED)
+            finally:
+                self._stop.set()
+                wait(tasks)
+                self._consumer.stop()
+                self._writer.close()
+            for task in tasks:
+                task.result()
+        if self._consumer.failure:
+            raise CareloopError(self._consumer.failure)
+        log.info("stopped; what was not stored stays with the broker")
+        return 0
+
+    def _write_until_stopped(self) -> None:
+        total, refused, told_at = Stored(), 0, _now()
+        while not self._stop.is_set() and self._consumer.failure is None:
+            deliveries = self._inbox.take(
+                most_messages=self._settings.ingest_batch_messages,
+                most_bytes=self._settings.ingest_batch_bytes,
+                wait_s=IDLE_WAIT_S,
+            )
+            if deliveries:
+                try:
+                    total += self._writer.write(deliveries)
+                except StoppedError:
+                    return
+                self._consumer.acknowledge(deliveries)
+            if _now() - told_at >= TELL_EVERY:
+                if total != Stored():
+                    log.info("stored %s", total)
+                if self._inbox.refused > refused:
+                    log.warning("%d QoS 0 messages did not fit and are lost", self._inbox.refused - refused)
+                total, refused, told_at = Stored(), self._inbox.refused, _now()
+
+    def _maintain(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with self._connect() as connection:
+                    maintenance = Maintenance(
+                        connection,
+                        self._engine,
+                        compress_after=timedelta(days=self._settings.ingest_compress_after_days),
+                        keep_readings=timedelta(days=self._settings.ingest_retention_days),
+                    )
+                    while not self._stop.wait(self._settings.ingest_rollup_seconds):
+                        maintenance.run(_now())
+            except (psycopg.Error, CareloopError) as error:
+                # Rollups wait in telemetry.rollup_due; ingest itself goes on.
+                log.warning("maintenance will try again: %s", str(error).strip().splitlines()[0])
+                self._stop.wait(self._settings.ingest_rollup_seconds)
+
+    def _connect(self) -> Connection[DictRow]:
+        return connect(self._settings.database_url, application_name=f"careloop ingest {self._settings.ingest_worker}")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,213 @@
+"""From deliveries to committed rows, whatever the messages and the database do meanwhile."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import isfinite
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from careloop.errors import CareloopError
+from ingest.decode import Decoded, Delivery, RefusalError, decode, identity_of
+from ingest.registry import Registry
+from ingest.store import Batch, DeadLetter, Message, StateChange, Store, Stored
+from ingest.validate import Problem, Span, bad_records, span_as_of, validate_events, validate_readings
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+DICTIONARY_EVERY = timedelta(seconds=60)
+
+# The database's answer to what is in a message, as opposed to what is wrong with the database.
+_MESSAGE_ERRORS = (psycopg.DataError, psycopg.IntegrityError, psycopg.NotSupportedError)
+
+Read = tuple[Delivery, Decoded | Problem]
+
+
+class StoppedError(Exception):
+    """The process was told to stop while the database was away; nothing was stored, nothing is acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is accepted.
+
+    Attributes:
+        future: How far ahead of our clock a time may be.
+        keep: How long readings are kept, or None for ever.
+        learned_metrics: Most undeclared metrics in the dictionary.
+        learned_metrics_per_asset: Most of them that one asset may teach.
+    """
+
+    future: timedelta
+    keep: timedelta | None
+    learned_metrics: int
+    learned_metrics_per_asset: int
+
+
+class Writer:
+    """Decodes, validates and stores batches, in the order given.
+
+    Args:
+        connect: Makes a database connection.
+        worker: Name of this worker.
+        limits: What is accepted.
+        now: The clock.
+        pause: Waits some seconds; returns True when the process was told to stop.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect: Callable[[], Connection[DictRow]],
+        worker: str,
+        limits: Limits,
+        now: Callable[[], datetime],
+        pause: Callable[[float], bool],
+    ) -> None:
+        self._connect = connect
+        self._worker = worker
+        self._limits = limits
+        self._now = now
+        self._pause = pause
+        self._open: tuple[Connection[DictRow], Store, Registry] | None = None
+        self._loaded_at: datetime | None = None
+
+    def close(self) -> None:
+        """Close the database connection."""
+        if self._open is not None:
+            self._open[0].close()
+            self._open = None
+
+    def write(self, deliveries: Sequence[Delivery]) -> Stored:
+        """Store a batch; when this returns, it is committed and may be acknowledged.
+
+        While the database is away it tries again and again, at longer and longer intervals.
+
+        Raises:
+            StoppedError: The process was told to stop before the database came back.
+        """
+        read = [_read(delivery) for delivery in deliveries]
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return self._write(read)
+            except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError, CareloopError) as error:
+                log.error(  # noqa: TRY400 - an outage is no defect; its one line is enough
+                    "%d messages wait for the database: %s", len(read), str(error).strip().splitlines()[0]
+                )
+                self.close()
+            if self._pause(pause_s):
+                raise StoppedError
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _write(self, read: Sequence[Read]) -> Stored:
+        connection, store, registry = self._opened()
+        now = self._now()
+        if self._loaded_at is None or now - self._loaded_at > DICTIONARY_EVERY:
+            registry.load(connection)
+            self._loaded_at = now
+        span = span_as_of(now, future=self._limits.future, keep=self._limits.keep)
+        batch = _prepare(read, connection, registry, span, now)
+        try:
+            stored = store.save(batch, now)
+        except _MESSAGE_ERRORS as error:
+            return self._write_apart(read, error)
+        _tell(batch, stored)
+        return stored
+
+    def _write_apart(self, read: Sequence[Read], error: psycopg.Error) -> Stored:
+        """Halve a batch that the database refuses until the message it refuses stands alone, and keep that apart."""
+        if len(read) > 1:
+            middle = len(read) // 2
+            return self._write(read[:middle]) + self._write(read[middle:])
+        delivery, decoded = read[0]
+        if isinstance(decoded, Problem):
+            raise error
+        if isinstance(error, psycopg.errors.CheckViolation):
+            # A partition that retention dropped meanwhile: the store has forgotten it now and makes it again.
+            _, store, registry = self._opened()
+            now = self._now()
+            span = span_as_of(now, future=self._limits.future, keep=self._limits.keep)
+            try:
+                return store.save(_prepare(read, self._opened()[0], registry, span, now), now)
+            except _MESSAGE_ERRORS as again:
+                error = again
+        return self._write([(delivery, Problem("refused_by_database", str(error).strip().splitlines()[0]))])
+
+    def _opened(self) -> tuple[Connection[DictRow], Store, Registry]:
+        if self._open is None:
+            connection = self._connect()
+            # All that was known is asked for again: the database may have been restored from a backup.
+            registry = Registry(
+                learned_metrics=self._limits.learned_metrics,
+                learned_metrics_per_asset=self._limits.learned_metrics_per_asset,
+            )
+            self._open = connection, Store(connection, self._worker), registry
+            self._loaded_at = None
+        return self._open
+
+
+def _read(delivery: Delivery) -> Read:
+    try:
+        return delivery, decode(delivery)
+    except RefusalError as refusal:
+        return delivery, Problem(refusal.reason, refusal.detail)
+
+
+def _prepare(
+    read: Sequence[Read], connection: Connection[DictRow], registry: Registry, span: Span, now: datetime
+) -> Batch:
+    """Look up assets and metrics, learn new ones, and sort everything into what can be stored and what cannot."""
+    serials = {decoded.serial for _, decoded in read if isinstance(decoded, Decoded)}
+    asset_ids = registry.asset_ids(connection, serials)
+    batch = Batch()
+    known: list[tuple[Delivery, Decoded, int]] = []
+    for delivery, decoded in read:
+        problem = decoded if isinstance(decoded, Problem) else None
+        asset_id = None if isinstance(decoded, Problem) else asset_ids.get(decoded.serial)
+        if isinstance(decoded, Decoded) and asset_id is None:
+            problem = Problem("unknown_asset", f"no asset has the serial number {decoded.serial}; register it first")
+        if problem is not None:
+            batch.dead_letters.append(DeadLetter(delivery, delivery.identity, problem))
+        elif isinstance(decoded, Decoded) and asset_id is not None:
+            known.append((delivery, decoded, asset_id))
+    seen = {
+        reading.metric: (reading.unit, decoded.serial)
+        for _, decoded, _ in known
+        for reading in decoded.readings
+        if reading.metric not in registry.metrics and isfinite(reading.value)
+    }
+    registry.learn(connection, seen, now)
+    for delivery, decoded, asset_id in known:
+        if decoded.state is not None:
+            batch.states.append(StateChange(delivery, asset_id, decoded.state))
+            continue
+        rows, problems = validate_readings(decoded.readings, registry.metrics, span)
+        events, event_problems = validate_events(decoded.events, span)
+        identity = delivery.identity
+        if decoded.timed_on_arrival:
+            identity = identity_of(delivery.topic, delivery.payload, delivery.received_at)
+        batch.messages.append(
+            Message(delivery, identity, asset_id, rows, events, [*problems, *event_problems, *bad_records(decoded.bad)])
+        )
+    return batch
+
+
+def _tell(batch: Batch, stored: Stored) -> None:
+    log.debug("stored %s", stored)
+    if not stored.dead_letters:
+        return
+    letters = [(letter.delivery, letter.problem) for letter in batch.dead_letters]
+    letters += [(message.delivery, problem) for message in batch.messages for problem in message.problems]
+    for reason, count in Counter(problem.reason for _, problem in letters).items():
+        delivery, problem = next(letter for letter in letters if letter[1].reason == reason)
+        log.warning(
+            "%d × %s to the dead letters; one is %s on %s: %s",
+            count, reason, delivery.identity, delivery.topic, problem.detail[:200],
+        )  # fmt: skip
