@@ -1,0 +1,1 @@
+"""Technicians, jobs and visits: who goes where, when, with which parts."""
