@@ -1,0 +1,240 @@
+"""The agent: rows and events through rules into messages, into the buffer, to the broker, in that order.
+
+Everything here runs in one thread and reads no clock.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from careloop import __version__
+from careloop.contract.messages import AgentState
+from edge_agent.buffer import Buffer, BufferFullError
+from edge_agent.packing import Packer
+from edge_agent.publisher import Link, Publisher
+from edge_agent.rules import RuleBook, RuleMemory, judge
+from edge_agent.sources.source import Harvest, Source, SourceError
+
+ACTIVE_ALARMS = "rules.active"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Tally:
+    """What was counted since the start of the process, or since a step began.
+
+    Attributes:
+        accepted_readings: Stored in the buffer.
+        accepted_events: Stored in the buffer, alarms of the rules among them.
+        thinned_readings: Left out by dead bands.
+        refused_readings: No finite number, or no usable time.
+        refused_events: Its serial number or detail cannot go on the wire.
+        published_messages: Acknowledged by the broker.
+        failed_polls: Times that a source could not be read.
+    """
+
+    accepted_readings: int = 0
+    accepted_events: int = 0
+    thinned_readings: int = 0
+    refused_readings: int = 0
+    refused_events: int = 0
+    published_messages: int = 0
+    failed_polls: int = 0
+
+    def since(self, before: "Tally") -> "Tally":
+        """What was counted after `before`."""
+        return Tally(**{name: value - getattr(before, name) for name, value in vars(self).items()})
+
+
+class Agent:
+    """Owns what waits in memory, and moves it on.
+
+    Args:
+        buffer: Where messages wait on disk.
+        link: How to reach the broker.
+        agent_id: The agent's own id.
+        sources: Where readings come from.
+        rules: What is done with them on the device.
+        max_readings: Most readings in one message.
+        units: Unit by serial number and metric, over those of the sources.
+        monotonic: Seconds of a clock that never jumps.
+    """
+
+    def __init__(
+        self,
+        buffer: Buffer,
+        link: Link,
+        agent_id: str,
+        *,
+        sources: Sequence[Source],
+        rules: RuleBook,
+        max_readings: int,
+        units: Mapping[str, Mapping[str, str]],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.buffer = buffer
+        self.sources = sources
+        self.tally = Tally()
+        self.woken = threading.Event()
+        self._rules = rules
+        self._memory = RuleMemory(active={tuple(key) for key in json.loads(buffer.recall(ACTIVE_ALARMS) or "[]")})
+        self._stored_alarms = set(self._memory.active)
+        self._units = units
+        self._packer = Packer(max_readings, self._units_of)
+        self._waiting = Tally()
+        self._polled: list[Source] = []
+        self._known: set[str] = set()
+        self._monotonic = monotonic
+        self.publisher = Publisher(link, agent_id, state=self._own_state, wake=self.woken.set, monotonic=monotonic)
+
+    def start(self, since: datetime | None) -> None:
+        """Open the sources where they were, and begin to connect; `since` as in `Source.open`."""
+        for source in self.sources:
+            source.open(self.buffer.recall(_checkpoint_name(source)), since)
+            for serial in source.serials():
+                self._meet(serial)
+        for serial in self._units:
+            self._meet(serial)
+        self.publisher.start()
+
+    def poll(self, source: Source, now: datetime) -> None:
+        """Take what a source has; it is durable after the next `commit`."""
+        try:
+            harvest = source.poll(now)
+        except SourceError as error:
+            self.tally.failed_polls += 1
+            log.warning("source %s: %s", source.name, error)
+            return
+        self._accept(harvest)
+        self._polled.append(source)
+
+    def commit(self) -> None:
+        """Form messages of what waits in memory, and store them with the places of the sources, in one transaction."""
+        polled = list(dict.fromkeys(self._polled))
+        self._polled.clear()
+        memory = {_checkpoint_name(source): text for source in polled if (text := source.checkpoint()) is not None}
+        if self._memory.active != self._stored_alarms:
+            memory[ACTIVE_ALARMS] = json.dumps(sorted(self._memory.active))
+        waiting, self._waiting = self._waiting, Tally()
+        messages = self._packer.finish()
+        try:
+            self.buffer.add(messages, memory)
+        except BufferFullError as error:
+            lost = sum(message.readings for message in messages)
+            log.error("%s: %d readings and %d events are lost", error, lost, waiting.accepted_events)  # noqa: TRY400 - no defect of ours
+            self.tally.refused_readings += lost
+            return
+        self.tally.accepted_readings += waiting.accepted_readings
+        self.tally.accepted_events += waiting.accepted_events
+        self._stored_alarms = set(self._memory.active)
+        for source in polled:
+            source.confirm()
+
+    def pump(self) -> None:
+        """Bring the buffer up to date with what the broker said, and send as much more as may be in flight."""
+        outcomes = self.publisher.collect()
+        self.buffer.settle(outcomes.delivered)
+        self.buffer.release(outcomes.returned)
+        self.buffer.give_up(outcomes.refused)
+        self.tally.published_messages += len(outcomes.delivered)
+        self.publisher.send_states()
+        free = self.publisher.free_slots
+        if free:
+            for stored in self.buffer.take(free):
+                self.publisher.send(stored)
+
+    def drain(self, timeout_s: float) -> None:
+        """Publish until the buffer is empty, or the time is up."""
+        until = self._monotonic() + timeout_s
+        while self.buffer.depth.messages:
+            self.woken.clear()
+            self.pump()
+            if not self.buffer.depth.messages:
+                return
+            remaining_s = until - self._monotonic()
+            if remaining_s <= 0:
+                return
+            # At least now and then, for a pause after a refusal ends without anyone waking us.
+            self.woken.wait(min(remaining_s, 0.25))
+
+    def stop(self, timeout_s: float) -> None:
+        """Store what waits, publish what can be, say offline, close everything."""
+        try:
+            self.commit()
+            if self.publisher.connected:
+                self.drain(timeout_s)
+            until = self._monotonic() + timeout_s
+
+            def wait() -> bool:
+                self.woken.clear()
+                self.woken.wait(0.05)
+                return self._monotonic() < until
+
+            self.publisher.stop(wait)
+            self.pump_last()
+        finally:
+            for source in self.sources:
+                source.close()
+            if self.buffer.depth.messages:
+                log.warning("%d messages stay in %s for the next start", self.buffer.depth.messages, self.buffer.file)
+            self.buffer.close()
+
+    def pump_last(self) -> None:
+        """Settle what was acknowledged while stopping."""
+        outcomes = self.publisher.collect()
+        self.buffer.settle(outcomes.delivered)
+        self.tally.published_messages += len(outcomes.delivered)
+
+    def _accept(self, harvest: Harvest) -> None:
+        rows, events = harvest.rows, list(harvest.events)
+        if self._rules:
+            judged = judge(self._rules, self._memory, rows)
+            rows = judged.rows
+            events += judged.events
+            self.tally.thinned_readings += judged.thinned
+        taken, refused = self._packer.add_rows(rows)
+        self.tally.refused_readings += refused
+        self._waiting.accepted_readings += taken
+        for serial, event in events:
+            try:
+                self._packer.add_event(serial, event)
+            except ValueError as error:
+                self.tally.refused_events += 1
+                log.warning("%s: event %r refused: %s", serial, event.code, error)
+                continue
+            self._meet(serial)
+            self._waiting.accepted_events += 1
+
+    def _units_of(self, serial: str) -> Mapping[str, str]:
+        """Asked once for each asset that sends readings."""
+        self._meet(serial)
+        units: dict[str, str] = {}
+        for source in self.sources:
+            units |= source.units_of(serial)
+        units |= self._units.get(serial, {})
+        return units
+
+    def _meet(self, serial: str) -> None:
+        if serial not in self._known:
+            self._known.add(serial)
+            self.publisher.announce(serial)
+
+    def _own_state(self, online: bool) -> AgentState:
+        depth, lost = self.buffer.depth, self.buffer.lost
+        detail = {
+            "assets": len(self._known),
+            "buffered_messages": depth.messages,
+            "buffered_bytes": depth.size_bytes,
+            "lost_messages": lost.messages,
+            "lost_readings": lost.readings,
+            "refused_readings": self.tally.refused_readings,
+        }
+        return AgentState(online, __version__, detail)
+
+
+def _checkpoint_name(source: Source) -> str:
+    return f"source.{source.name}"

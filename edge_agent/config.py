@@ -1,0 +1,235 @@
+"""The agent's TOML file: what it says, and what is wrong with it, by line."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from careloop.contract.messages import Severity
+from careloop.contract.topics import SERIAL
+from careloop.errors import CareloopError
+from edge_agent.rules import DeadBand, MetricRules, RuleBook, Threshold
+from edge_agent.sources.feed import FeedConfig
+from edge_agent.sources.simulator import SimulatorConfig
+
+Serial = Annotated[str, Field(pattern=f"^{SERIAL.pattern}$", description="1-64 letters, digits, dots, hyphens or _")]
+# Where a field stands, e.g. ("sources", 0, "seed").
+FieldPath = tuple[str | int, ...]
+AnySource = Annotated[FeedConfig | SimulatorConfig, Field(discriminator="kind")]
+
+# Pydantic's words where a person who writes TOML would not understand them.
+_PLAIN = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is missing",
+    "string_pattern_mismatch": "must be 1-64 letters, digits, dots, underscores or hyphens",
+    "union_tag_not_found": "has no kind; `careloop edge example` shows some",
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AgentSection(_Section):
+    """`[agent]`."""
+
+    id: Serial = Field("edge", description="the agent's own id; of a device with one asset, its serial number")
+
+
+class BrokerSection(_Section):
+    """`[broker]`; CARELOOP_BROKER_URL and CARELOOP_BROKER_CA_FILE win over `url` and `ca_file`."""
+
+    url: str | None = Field(None, description="mqtt://host:1883 or mqtts://host:8883; passwords go to the environment")
+    ca_file: Path | None = None
+    cert_file: Path | None = Field(None, description="client certificate, for mutual TLS")
+    key_file: Path | None = None
+    keepalive_s: int = Field(30, ge=1, le=3600)
+    inflight: int = Field(50, ge=1, le=1000, description="most messages sent and not yet acknowledged")
+    reconnect_min_s: float = Field(1.0, gt=0, le=3600)
+    reconnect_max_s: float = Field(60.0, gt=0, le=3600)
+    wait_for_subscriber: bool = Field(True, description="keep what nobody is subscribed to, and send it again")
+
+    @field_validator("url")
+    @classmethod
+    def _is_mqtt(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"mqtts?://[^/\s]+", url):
+            raise ValueError("must look like mqtt://host:1883 or mqtts://host:8883")
+        return url
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        if self.reconnect_min_s > self.reconnect_max_s:
+            raise ValueError("reconnect_min_s must not be above reconnect_max_s")
+        return self
+
+
+class BatchingSection(_Section):
+    """`[batching]`."""
+
+    interval_s: float = Field(
+        1.0, gt=0, le=3600, description="readings wait this long for others; then they are on disk as one message"
+    )
+    max_readings: int = Field(500, ge=1, le=10000, description="most readings in one message")
+
+
+class BufferSection(_Section):
+    """`[buffer]`; CARELOOP_EDGE_BUFFER_FILE wins over `file`."""
+
+    file: Path | None = Field(None, description="the SQLite file")
+    max_bytes: int = Field(256 * 1024 * 1024, ge=64 * 1024, description="oldest telemetry is dropped above it")
+    survives: Literal["power_loss", "kill"] = Field("power_loss", description="one fsync a batch, or none")
+
+
+class AssetSection(_Section):
+    """`[[assets]]`: a machine that this agent speaks for."""
+
+    serial: Serial
+    units: Mapping[str, str] = Field(default_factory=dict, description="unit by metric, over the source's")
+
+
+class DeadBandRule(_Section):
+    """`[[rules]]` with `kind = "dead_band"`."""
+
+    kind: Literal["dead_band"]
+    metric: str
+    serial: Serial | None = Field(None, description="one asset; every asset when left out")
+    band: float = Field(gt=0, description="smallest change that is sent, in the metric's unit")
+    max_silence_s: float = Field(3600.0, gt=0, description="sent at least this often")
+
+
+class ThresholdRule(_Section):
+    """`[[rules]]` with `kind = "threshold"`."""
+
+    kind: Literal["threshold"]
+    metric: str
+    serial: Serial | None = Field(None, description="one asset; every asset when left out")
+    above: float | None = None
+    below: float | None = None
+    clear: float | None = Field(None, description="where the alarm ends; the limit itself when left out")
+    code: str = Field(min_length=1, max_length=128)
+    severity: Severity = "warning"
+
+    @model_validator(mode="after")
+    def _has_one_limit(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("a threshold has either above or below")
+        if self.clear is not None and (
+            (self.above is not None and self.clear > self.above) or (self.below is not None and self.clear < self.below)
+        ):
+            raise ValueError("clear must lie on the healthy side of the limit")
+        return self
+
+
+AnyRule = Annotated[DeadBandRule | ThresholdRule, Field(discriminator="kind")]
+
+
+class EdgeConfig(_Section):
+    """The whole file."""
+
+    agent: AgentSection = AgentSection()
+    broker: BrokerSection = BrokerSection()
+    batching: BatchingSection = BatchingSection()
+    buffer: BufferSection = BufferSection()
+    assets: Sequence[AssetSection] = ()
+    rules: Sequence[AnyRule] = ()
+    sources: Annotated[Sequence[AnySource], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [source.name or source.kind for source in self.sources]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"two sources are called {min(twice)!r}; give each a name of its own")
+        serials = [asset.serial for asset in self.assets]
+        twice = {serial for serial in serials if serials.count(serial) > 1}
+        if twice:
+            raise ValueError(f"the asset {min(twice)!r} stands twice")
+        return self
+
+
+def load_config(file: Path) -> EdgeConfig:
+    """Read and check a configuration.
+
+    Raises:
+        CareloopError: It is not there or not right; one line for each thing wrong, as `FILE:LINE: field: what`.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise CareloopError(f"the configuration {file} cannot be read: {reason}") from error
+    try:
+        return EdgeConfig.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        place = f"{found[1]}:{found[2]}: " if found else f"{text.count(chr(10)) + 1}: "
+        raise CareloopError(f"{file}:{place}not TOML: {re.sub(r' *[(]at [^)]*[)]', '', str(error))}") from error
+    except ValidationError as error:
+        lines = _lines_of_fields(text)
+        problems = []
+        for problem in error.errors():
+            path = _path_in_file(problem["loc"])
+            name = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in path)) or "the file"
+            plain = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
+            problems.append((_line_of(path, lines), f"{name}: {plain}"))
+        # The command line puts its own name before the first.
+        raise CareloopError("\n".join(f"{file}:{line}: {text}" for line, text in sorted(problems))) from error
+
+
+def rule_book(config: EdgeConfig) -> RuleBook:
+    """The configured rules by asset and metric."""
+    book: dict[tuple[str | None, str], MetricRules] = {}
+    for rule in config.rules:
+        key = (rule.serial, rule.metric)
+        rules = book.get(key, MetricRules())
+        if isinstance(rule, DeadBandRule):
+            book[key] = MetricRules(DeadBand(rule.band, rule.max_silence_s), rules.thresholds)
+        else:
+            book[key] = MetricRules(rules.dead_band, [*rules.thresholds, _threshold(rule)])
+    return book
+
+
+def _threshold(rule: ThresholdRule) -> Threshold:
+    if rule.above is not None:
+        return Threshold(rule.above, rule.above if rule.clear is None else rule.clear, rule.code, rule.severity)
+    below = rule.below or 0.0
+    return Threshold(below, below if rule.clear is None else rule.clear, rule.code, rule.severity, is_low=True)
+
+
+def _path_in_file(loc: FieldPath) -> FieldPath:
+    """A validation error's place without the tag that pydantic adds for a table chosen by its kind."""
+    if loc and loc[-1] == "[key]":
+        loc = loc[:-1]
+    if len(loc) > 2 and loc[0] in {"sources", "rules"} and isinstance(loc[2], str):
+        return (*loc[:2], *loc[3:])
+    return loc
+
+
+def _lines_of_fields(text: str) -> dict[FieldPath, int]:
+    """The line of each table and key, by path; good for the plain TOML that people write."""
+    lines: dict[FieldPath, int] = {}
+    tables: dict[str, int] = {}
+    path: FieldPath = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
+            tables[found[1]] = tables.get(found[1], -1) + 1
+            path = (found[1], tables[found[1]])
+            lines[path] = number
+        elif found := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            head, *rest = found[1].split(".")
+            path = (head, tables[head], *rest) if head in tables else (head, *rest)
+            lines[path] = number
+        elif found := re.match(r"\s*\"?([\w-]+)\"?\s*=", line):
+            lines[*path, found[1]] = number
+    return lines
+
+
+def _line_of(path: FieldPath, lines: Mapping[FieldPath, int]) -> int:
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1)

@@ -1,0 +1,256 @@
+"""Wires and runs `careloop edge`; the only place of the agent that reads a clock."""
+
+import json
+import logging
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from careloop.errors import CareloopError
+from careloop.logs import configure_logging
+from careloop.stepping import Answer, serve_steps
+from edge_agent.agent import Agent
+from edge_agent.buffer import Buffer
+from edge_agent.config import EdgeConfig, load_config, rule_book
+from edge_agent.publisher import Link
+from edge_agent.settings import EdgeSettings
+from edge_agent.simulator.catalogue import KINDS
+from edge_agent.sources.feed import Feed, FeedConfig
+from edge_agent.sources.simulator import Simulator, SimulatorConfig
+from edge_agent.sources.source import Source
+
+STATE_EVERY_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def run(config_file: Path | None, *, step: bool) -> int:
+    """Run until told to stop; with `step` until standard input ends."""
+    settings = EdgeSettings()
+    configure_logging(settings.log_level)
+    file = config_file or settings.edge_config
+    if file is None and not step:
+        raise CareloopError(
+            "no configuration; `careloop edge example > edge.toml` writes one to start from, "
+            "then name it by --config or CARELOOP_EDGE_CONFIG"
+        )
+    config = load_config(file) if file else EdgeConfig(sources=[FeedConfig(kind="feed")])
+    with _buffer_file(config, settings, step=step, has_config=file is not None) as buffer_file:
+        sources = [_build(source) for source in config.sources]
+        if step and not any(isinstance(source, Feed) for source in sources):
+            sources.append(Feed(FeedConfig(kind="feed")))
+        if not step and any(isinstance(source, Feed) for source in sources):
+            raise CareloopError("a feed source is for `careloop edge run --step` only; name another kind of source")
+        # A buffer that ends with its process has no power loss to survive.
+        synced = not (step and file is None) and config.buffer.survives == "power_loss"
+        buffer = Buffer(buffer_file, config.buffer.max_bytes, synced=synced)
+        agent = _assemble(config, settings, buffer, sources)
+        return _run_steps(agent, settings) if step else _run_live(agent, config, settings)
+
+
+def check(file: Path) -> int:
+    """Say that a configuration is right, and what it means; what is wrong is raised."""
+    config = load_config(file)
+    print(f"{file}: right")
+    print(f"  agent {config.agent.id}, {len(config.rules)} rules, buffer up to {config.buffer.max_bytes:,} bytes")
+    for source in config.sources:
+        count = f", {len(Simulator(source).fleet)} assets" if isinstance(source, SimulatorConfig) else ""
+        print(f"  source {source.name or source.kind}: {source.kind}, every {source.interval_s:g} s{count}")
+    return 0
+
+
+def print_example() -> int:
+    """Print a configuration to start from."""
+    print(files("edge_agent").joinpath("example.toml").read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def print_catalogue() -> int:
+    """Print the simulator's kinds of machine as JSON, in the shape that product models are registered from."""
+    print(json.dumps([kind.to_json() for kind in KINDS], indent=2))
+    return 0
+
+
+def print_fleet(config_file: Path | None) -> int:
+    """Print the simulated assets of a configuration as JSON."""
+    file = config_file or EdgeSettings().edge_config
+    if file is None:
+        raise CareloopError("no configuration; name it by --config or CARELOOP_EDGE_CONFIG")
+    simulators = [source for source in load_config(file).sources if isinstance(source, SimulatorConfig)]
+    if not simulators:
+        raise CareloopError(f"{file} has no source of kind simulator; `careloop edge example` shows one")
+    print(json.dumps([asset for source in simulators for asset in Simulator(source).fleet.to_json()], indent=2))
+    return 0
+
+
+@contextmanager
+def _buffer_file(config: EdgeConfig, settings: EdgeSettings, *, step: bool, has_config: bool) -> Iterator[Path]:
+    """Where the buffer is; a replay that names none gets one of its own, so that no earlier one's rest is sent."""
+    named = settings.edge_buffer_file or config.buffer.file
+    if named is not None:
+        yield named
+    elif step and not has_config:
+        with tempfile.TemporaryDirectory(prefix="careloop-edge-") as directory:
+            yield Path(directory) / "buffer.sqlite"
+    else:
+        raise CareloopError(
+            "no file for the buffer; name one in the configuration ([buffer] file) or by CARELOOP_EDGE_BUFFER_FILE"
+        )
+
+
+def _build(source: FeedConfig | SimulatorConfig) -> Source:
+    return Feed(source) if isinstance(source, FeedConfig) else Simulator(source)
+
+
+def _assemble(config: EdgeConfig, settings: EdgeSettings, buffer: Buffer, sources: list[Source]) -> Agent:
+    """Put the agent together; what the environment sets wins over the file."""
+    broker = config.broker
+    said = settings.model_fields_set
+    ca_file = Path(settings.broker_ca_file) if settings.broker_ca_file else broker.ca_file
+    link = Link(
+        url=settings.broker_url if "broker_url" in said or broker.url is None else broker.url,
+        ca_file=ca_file,
+        cert_file=broker.cert_file,
+        key_file=broker.key_file,
+        keepalive_s=broker.keepalive_s,
+        inflight=broker.inflight,
+        reconnect_min_s=broker.reconnect_min_s,
+        reconnect_max_s=broker.reconnect_max_s,
+        wait_for_subscriber=broker.wait_for_subscriber,
+    )
+    return Agent(
+        buffer,
+        link,
+        settings.edge_id or config.agent.id,
+        sources=sources,
+        rules=rule_book(config),
+        max_readings=config.batching.max_readings,
+        units={asset.serial: asset.units for asset in config.assets},
+        monotonic=time.monotonic,
+    )
+
+
+def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> int:
+    stopping = False
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        agent.woken.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    agent.start(datetime.now(UTC))
+    try:
+        due_at = dict.fromkeys(agent.sources, time.monotonic())
+        commit_at = time.monotonic() + config.batching.interval_s
+        state_at = time.monotonic() + STATE_EVERY_S
+        while not stopping:
+            agent.woken.clear()
+            now_s = time.monotonic()
+            for source, due_s in due_at.items():
+                if due_s <= now_s:
+                    agent.poll(source, datetime.now(UTC))
+                    # From now, not from when it was due: after a long halt nothing is polled many times over.
+                    due_at[source] = max(due_s + source.interval_s, now_s)
+            if commit_at <= now_s:
+                agent.commit()
+                commit_at = now_s + config.batching.interval_s
+            if state_at <= now_s:
+                agent.publisher.renew_own_state()
+                state_at = now_s + STATE_EVERY_S
+            agent.pump()
+            next_at = min(commit_at, state_at, *due_at.values())
+            if not stopping:
+                agent.woken.wait(max(0.0, next_at - time.monotonic()))
+    finally:
+        agent.stop(settings.edge_stop_timeout_s)
+    return 0
+
+
+def _run_steps(agent: Agent, settings: EdgeSettings) -> int:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    steps = _Steps(agent, settings.edge_publish_timeout_s)
+    agent.start(None)
+    try:
+        serve_steps(
+            sys.stdin, sys.stdout, {"advance": steps.advance, "inspect": steps.inspect, "replace": steps.replace}
+        )
+    finally:
+        agent.stop(settings.edge_stop_timeout_s)
+    return 0
+
+
+class _Steps:
+    """What each step request does."""
+
+    def __init__(self, agent: Agent, publish_timeout_s: float) -> None:
+        self._agent = agent
+        self._publish_timeout_s = publish_timeout_s
+        self._feed = next(source for source in agent.sources if isinstance(source, Feed))
+        self._simulators = [source for source in agent.sources if isinstance(source, Simulator)]
+        self._answered = replace(agent.tally)
+
+    def advance(self, now: datetime, request: Mapping[str, Any]) -> Answer:
+        """Accept what the request and the simulators bring up to `now`, publish it, wait for the broker."""
+        agent = self._agent
+        self._feed.offer(request.get("readings", ()), request.get("events", ()))
+        self._poll(now)
+        agent.drain(self._publish_timeout_s)
+        done = agent.tally.since(self._answered)
+        self._answered = replace(agent.tally)
+        answer: dict[str, Any] = {
+            "accepted_readings": done.accepted_readings,
+            "accepted_events": done.accepted_events,
+            "thinned_readings": done.thinned_readings,
+            "refused_readings": done.refused_readings,
+            "refused_events": done.refused_events,
+            "published_messages": done.published_messages,
+            "buffered": agent.buffer.depth.messages,
+            "lost_readings": agent.buffer.lost.readings,
+        }
+        if self._simulators:
+            answer["failures"] = [
+                {"serial": failure.serial, "component": failure.component, "failed_at": failure.failed_at.isoformat()}
+                for simulator in self._simulators
+                for failure in simulator.take_failures()
+            ]
+        return answer
+
+    def inspect(self, now: datetime, request: Mapping[str, Any]) -> Answer:
+        """Open a machine up as of `now` and look."""
+        wear, failed = self._simulator_of(now, request).fleet.inspect(request["serial"], request["component"])
+        return {"wear": wear, "failed": failed}
+
+    def replace(self, now: datetime, request: Mapping[str, Any]) -> Answer:
+        """Fit a new component as of `now`; it is remembered on disk before this answers."""
+        simulator = self._simulator_of(now, request)
+        wear_before = simulator.fleet.replace(request["serial"], request["component"])
+        self._agent.poll(simulator, now)
+        self._agent.commit()
+        return {"wear_before": wear_before}
+
+    def _poll(self, now: datetime) -> None:
+        for source in self._agent.sources:
+            self._agent.poll(source, now)
+        self._agent.commit()
+
+    def _simulator_of(self, now: datetime, request: Mapping[str, Any]) -> Simulator:
+        for simulator in self._simulators:
+            if request["serial"] in simulator.fleet:
+                # The machine runs up to the moment of the visit; what it says on the way is not lost.
+                self._poll(now)
+                return simulator
+        raise CareloopError(f"no simulated asset {request['serial']!r}; `careloop edge fleet` lists them")

@@ -1,0 +1,1 @@
+"""A fleet of machines that wear out: tables of kinds, one physics engine. Standard library only."""

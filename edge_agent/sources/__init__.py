@@ -1,0 +1,1 @@
+"""Where readings come from: each source a small module behind `sources.source.Source`."""

@@ -1,0 +1,84 @@
+"""A simulated fleet as a source."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field
+
+from edge_agent.simulator.catalogue import KINDS
+from edge_agent.simulator.fleet import Fleet
+from edge_agent.simulator.kinds import RUNNING_HOURS
+from edge_agent.simulator.machine import Failure
+from edge_agent.sources.source import Harvest, Source, SourceConfig
+
+KindName = Literal["pressure_washer", "robot_vacuum", "gas_water_heater", "washing_machine"]
+
+
+class SimulatorConfig(SourceConfig):
+    """`kind = "simulator"`; `interval_s` is the time between readings of a machine, too."""
+
+    kind: Literal["simulator"]
+    interval_s: float = Field(3600.0, ge=0.1, le=86400, description="seconds between readings of a machine")
+    seed: int = Field(1, description="the same seed gives the same fleet")
+    start: AwareDatetime = Field(
+        datetime(2026, 1, 1, tzinfo=UTC),
+        description="what the fleet's age counts from; with --step also its first reading",
+    )
+    acceleration: float = Field(1.0, gt=0, le=1000, description="how much faster than usual everything wears")
+    replaced_after_hours: float | None = Field(
+        None, ge=0, description="failed components are replaced by themselves after this time"
+    )
+    fleet: Mapping[KindName, Annotated[int, Field(ge=0, le=9999)]] = Field(
+        default_factory=lambda: {kind.kind: 12 for kind in KINDS}, description="number of machines by kind"
+    )
+
+
+class Simulator(Source):
+    """Runs the fleet up to each poll's time."""
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        self.name = config.name or config.kind
+        self.interval_s = config.interval_s
+        self.fleet = Fleet(
+            {str(kind): count for kind, count in config.fleet.items()},
+            seed=config.seed,
+            start=config.start,
+            interval_s=config.interval_s,
+            acceleration=config.acceleration,
+            replaced_after_hours=config.replaced_after_hours,
+        )
+        self._failures: list[Failure] = []
+        self._units = {
+            kind.kind: {metric.name: metric.unit for metric in kind.metrics} | {RUNNING_HOURS: "h"} for kind in KINDS
+        }
+
+    def open(self, checkpoint: str | None, since: datetime | None) -> None:
+        """Go on where the fleet was; time that passed without the agent passed without the machines."""
+        if checkpoint is not None:
+            self.fleet.restore(checkpoint)
+        if since is not None:
+            self.fleet.skip_until(since)
+
+    def units_of(self, serial: str) -> Mapping[str, str]:
+        """The units of the machine's kind."""
+        return self._units[self.fleet.machine(serial).kind.kind] if serial in self.fleet else {}
+
+    def serials(self) -> Sequence[str]:
+        """The whole fleet."""
+        return self.fleet.serials
+
+    def poll(self, now: datetime) -> Harvest:
+        """What the machines said before `now`."""
+        harvest, failures = self.fleet.run_until(now)
+        self._failures += failures
+        return harvest
+
+    def checkpoint(self) -> str:
+        """The fleet's state."""
+        return self.fleet.checkpoint()
+
+    def take_failures(self) -> list[Failure]:
+        """Failures since the last call."""
+        failures, self._failures = self._failures, []
+        return failures

@@ -1,0 +1,102 @@
+"""What every source of readings is.
+
+The agent's loop calls, always from the same thread: `open` once; `poll` at the source's interval; `checkpoint` after
+each poll, whose text is stored in the same transaction as what was polled; `confirm` once that transaction is on disk;
+`close` at the end. So a source that can tell where it was (a file's offset, a counter, a simulator's state) neither
+repeats nor skips anything across a kill, and one that must acknowledge upstream (a local broker) does so in `confirm`.
+A source that is pushed to (subscription, serial line) collects in its own thread and hands over in `poll`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from careloop.contract.messages import Event
+
+
+class Row(NamedTuple):
+    """Values of one asset at one time.
+
+    Attributes:
+        serial: The asset.
+        time_s: Unix time in seconds.
+        values: Value by metric, in the source's unit for it.
+    """
+
+    serial: str
+    time_s: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """What one poll brought.
+
+    Attributes:
+        rows: Readings, in the order of their time for each asset.
+        events: Serial number and event.
+    """
+
+    rows: Sequence[Row] = ()
+    events: Sequence[tuple[str, Event]] = field(default=())
+
+
+class SourceError(Exception):
+    """The source could not be read this time; the agent logs it, counts it and asks again at the next interval."""
+
+
+class SourceConfig(BaseModel):
+    """Fields that every `[[sources]]` table has; a source adds its own and a literal `kind`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("", max_length=64, description="for logs and checkpoints; the kind when empty")
+    interval_s: float = Field(60.0, gt=0, le=86400, description="seconds between polls")
+
+
+class Source(ABC):
+    """One place that readings come from."""
+
+    name: str
+    interval_s: float
+
+    def open(self, checkpoint: str | None, since: datetime | None) -> None:  # noqa: B027 - a source without state needs none
+        """Get ready.
+
+        Args:
+            checkpoint: What `checkpoint` said last time, or None at the first start.
+            since: The time at start; None when the time is driven by steps.
+
+        Raises:
+            CareloopError: It cannot work as configured.
+        """
+
+    def units_of(self, serial: str) -> Mapping[str, str]:  # noqa: ARG002 - a source whose devices differ uses it
+        """Unit by metric for one asset; a metric left out has no stated unit."""
+        return {}
+
+    def serials(self) -> Sequence[str]:
+        """The assets known before anything is read; others may turn up."""
+        return ()
+
+    @abstractmethod
+    def poll(self, now: datetime) -> Harvest:
+        """What came up since the last poll, with times before `now`.
+
+        Raises:
+            SourceError: It could not be read this time.
+        """
+
+    def checkpoint(self) -> str | None:
+        """Where the source is, to be stored with what was polled; None when it has nothing to remember."""
+        return None
+
+    def confirm(self) -> None:  # noqa: B027 - only sources that acknowledge upstream need it
+        """What was polled is on disk now."""
+
+    def close(self) -> None:  # noqa: B027 - only sources that hold something open need it
+        """Let go of files, ports and threads."""
