@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from api.conventions.models import Answer, Body, Count, Currency, Id, Minor, Name, Serial, Text, Time
 
@@ -111,11 +111,13 @@ class NewWarrantyTerm(Body):
     starts_on: date
     ends_on: date = Field(description="the last day covered")
 
-    @model_validator(mode="after")
-    def _in_order(self) -> "NewWarrantyTerm":
-        if self.ends_on < self.starts_on:
-            raise ValueError("ends_on: must not be before starts_on")
-        return self
+    @field_validator("ends_on")
+    @classmethod
+    def _in_order(cls, ends_on: date, others: ValidationInfo) -> date:
+        starts_on = others.data.get("starts_on")
+        if starts_on is not None and ends_on < starts_on:
+            raise ValueError("must not be before starts_on")
+        return ends_on
 
 
 class NewAsset(Body):

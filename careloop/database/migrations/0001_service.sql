@@ -151,6 +151,9 @@ CREATE UNIQUE INDEX ticket_one_open_case ON service.ticket (asset_id, cause)
 CREATE INDEX ticket_asset ON service.ticket (asset_id, ticket_id DESC);
 CREATE INDEX ticket_state ON service.ticket (state, ticket_id DESC);
 CREATE INDEX ticket_kind ON service.ticket (kind, ticket_id DESC);
+-- What the scheduler asks for at every turn.
+CREATE INDEX ticket_job_wanted ON service.ticket (ticket_id)
+    WHERE kind IN ('preventive', 'repair') AND state IN ('open', 'scheduled');
 
 CREATE TABLE service.ticket_event (
     ticket_event_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -46,7 +46,7 @@ def test_a_change_needs_if_match(api, desk) -> None:
         ({"installed_at": "2026-01-01T00:00:00"}, "body.installed_at"),
         ({"site_id": 99}, "body.site_id"),
         ({"colour": "yellow"}, "body.colour"),
-        ({"warranty_terms": [{"starts_on": "2026-02-01", "ends_on": "2026-01-01"}]}, "body.warranty_terms.0"),
+        ({"warranty_terms": [{"starts_on": "2026-02-01", "ends_on": "2026-01-01"}]}, "body.warranty_terms.0.ends_on"),
     ],
 )
 def test_a_bad_field_is_named(desk, change, field) -> None:

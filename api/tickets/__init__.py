@@ -1,0 +1,1 @@
+"""Tickets: the cases of assets, their states and their history."""

@@ -1,0 +1,1 @@
+"""Warranty terms, and whether an asset is covered on a day."""
