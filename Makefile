@@ -27,11 +27,15 @@ format: install
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-# Hashes for Linux and macOS and every Python we support; no address of a registry, so any mirror will do.
+# Hashes for Linux and macOS and every Python we support; no address of a registry, so any mirror will do. The second
+# file is for the image: the same versions, without what only tests and the embedded stack need.
+COMPILE := uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
-	uv --no-config pip compile --quiet --upgrade --universal --python-version 3.11 --extra dev --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade --extra dev --output-file requirements.lock pyproject.toml
+	echo hatchling | $(COMPILE) --extra edge --extra ingest --extra predictor --extra scheduler --extra api \
+		--constraint requirements.lock --output-file deploy/requirements.lock pyproject.toml -
 
 install: $(VENV)/.installed
 

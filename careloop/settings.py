@@ -1,13 +1,17 @@
 """Settings that several processes share: database, broker, clock, address of the API.
 
-Read from the environment (`CARELOOP_…`) when a process's `main` builds them, never at import.
+Read from the environment (`CARELOOP_…`) when a process's `main` builds them, never at import; what the environment does
+not say is read from secret files of the same name in lower case, where containers keep them.
 """
 
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
+
+SECRETS_DIRECTORY = Path("/run/secrets")
 
 
 class SharedSettings(BaseSettings):
@@ -16,6 +20,20 @@ class SharedSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CARELOOP_", extra="ignore", frozen=True)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe log line written")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings names the parameters
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings names the parameters
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code, then the environment, then secret files such as `/run/secrets/careloop_api_key`."""
+        if not SECRETS_DIRECTORY.is_dir():
+            return init_settings, env_settings
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=SECRETS_DIRECTORY)
 
 
 class DatabaseSettings(SharedSettings):

@@ -15,6 +15,11 @@ _LOCK = "SELECT pg_advisory_lock(7266, 1)"
 _UNLOCK = "SELECT pg_advisory_unlock(7266, 1)"
 
 
+def login_of(service: ServiceName) -> str:
+    """The name of a service's login, a member of its group role."""
+    return f"careloop_{service}_login"
+
+
 def create_service_roles(connection: Connection[Any]) -> None:
     """Make the group roles and grant them what each service needs; safe to run again and at the same time.
 

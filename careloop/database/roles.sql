@@ -46,3 +46,17 @@ GRANT SELECT ON ALL TABLES IN SCHEMA scheduling TO careloop_api;
 
 -- Business data has one writer.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA service TO careloop_api;
+
+-- TimescaleDB lets only the owner refresh a continuous aggregate, set policies and drop chunks, and runs policies as the
+-- owner, who must then be able to log in: without a password it still cannot, but the extension asks for the attribute.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')
+       AND EXISTS (SELECT FROM pg_class WHERE oid = 'telemetry.hourly'::regclass AND relkind = 'v') THEN
+        ALTER ROLE careloop_ingest LOGIN;
+        ALTER TABLE telemetry.reading OWNER TO careloop_ingest;
+        ALTER MATERIALIZED VIEW telemetry.hourly OWNER TO careloop_ingest;
+        ALTER MATERIALIZED VIEW telemetry.daily OWNER TO careloop_ingest;
+    END IF;
+END
+$$;

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from careloop.database.engine import Engine, connect
 from careloop.database.migrations import migrate
-from careloop.database.roles import ServiceName, create_service_login, create_service_roles
+from careloop.database.roles import ServiceName, create_service_login, create_service_roles, login_of
 from careloop.errors import CareloopError
 from careloop.stack.broker import EmbeddedBroker
 from careloop.stack.ports import free_port, port_is_free
@@ -119,7 +119,7 @@ class EmbeddedStack:
             if self.postgres:
                 create_service_roles(connection)
                 for service in get_args(ServiceName):
-                    create_service_login(connection, service, _login(service), self._database_password(service))
+                    create_service_login(connection, service, login_of(service), self._database_password(service))
 
     def stop(self) -> None:
         """Stop what is embedded: the broker, then the database; give the directory free. Safe to call twice."""
@@ -201,7 +201,7 @@ class EmbeddedStack:
             return self.database_url
         password = quote(self._database_password(service), safe="")
         parts = urlsplit(self.postgres.url)
-        return f"postgresql://{_login(service)}:{password}@{parts.hostname}:{parts.port}{parts.path}"
+        return f"postgresql://{login_of(service)}:{password}@{parts.hostname}:{parts.port}{parts.path}"
 
     def _database_password(self, service: ServiceName) -> str:
         return self.secrets.get_or_make(f"database.{service}")
@@ -292,7 +292,3 @@ class EmbeddedStack:
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name not in _CONNECTIONS}
         return {**kept, "CARELOOP_STATE_DIR": str(self.directory), "PYTHONUNBUFFERED": "1"}
-
-
-def _login(service: ServiceName) -> str:
-    return f"careloop_{service}_login"
