@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,9 @@ from careloop.contract.topics import TopicError, parse_topic
 
 # An even number of backslashes before it is text about an escape, not an escape.
 _ZERO_CHARACTER = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
+_TIME = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ def decode(delivery: Delivery) -> Decoded:
         raise RefusalError("too_large", f"{delivery.payload_bytes} bytes; the first {kept} are kept")
     try:
         if channel == "telemetry":
-            return _telemetry(serial, _parse(delivery), delivery.received_at)
+            return _telemetry(serial, delivery)
         if channel == "event":
             return _events(serial, _parse(delivery))
         if channel == "state":
@@ -157,30 +161,28 @@ def _parse_json(payload: bytes) -> Any:
         return json.loads(payload.decode("utf-8-sig"))
 
 
-def _telemetry(serial: str, parsed: Any, received_at: datetime) -> Decoded:
-    records = parsed
-    if isinstance(parsed, Sequence) and not isinstance(parsed, str | bytes) and _has_integer_labels(parsed):
-        records = text_labels(parsed)
+def _telemetry(serial: str, delivery: Delivery) -> Decoded:
+    records = _parse(delivery)
+    if _is_cbor(delivery.content_type, delivery.payload):
+        records = _with_text_labels(records)
     # Resolved against zero, so that the times which are relative to now can be told from the absolute ones.
     readings, bad = decode_pack(records, serial, 0.0)
     timed_on_arrival = False
-    if readings and min(reading.time_s for reading in readings) < ABSOLUTE_FROM_S:
+    # Written so that it also holds for a first time that is NaN.
+    if readings and not min(map(_TIME, readings)) >= ABSOLUTE_FROM_S:
         timed_on_arrival = True
-        now_s = received_at.timestamp()
+        now_s = delivery.received_at.timestamp()
         readings = [
-            reading if reading.time_s >= ABSOLUTE_FROM_S else reading._replace(time_s=reading.time_s + now_s)
+            reading._replace(time_s=reading.time_s + now_s) if reading.time_s < ABSOLUTE_FROM_S else reading
             for reading in readings
         ]
     return Decoded(serial, readings=readings, bad=bad, timed_on_arrival=timed_on_arrival)
 
 
-def _has_integer_labels(records: Sequence[Any]) -> bool:
-    found = False
-    for index, record in enumerate(records):
-        if not isinstance(record, Mapping):
-            raise SenmlError(f"record {index} is not an object")
-        found = found or any(isinstance(label, int) for label in record)
-    return found
+def _with_text_labels(parsed: Any) -> Any:
+    """A CBOR pack with its integer labels as text; what is no pack stays as it is, for `decode_pack` to judge."""
+    is_pack = isinstance(parsed, list) and all(isinstance(record, dict) for record in parsed)
+    return text_labels(parsed) if is_pack else parsed
 
 
 def _events(serial: str, parsed: Any) -> Decoded:

@@ -20,7 +20,7 @@ from ingest.inbox import Inbox
 from ingest.maintenance import Maintenance
 from ingest.settings import IngestSettings
 from ingest.store import Stored
-from ingest.writer import Limits, StoppedError, Writer
+from ingest.writer import Limits, Read, StoppedError, Writer, read
 
 log = logging.getLogger(__name__)
 
@@ -92,24 +92,34 @@ class _Ingest:
 
     def _write_until_stopped(self) -> None:
         total, refused, told_at = Stored(), 0, _now()
-        while not self._stop.is_set() and self._consumer.failure is None:
-            deliveries = self._inbox.take(
+        # Decodes the next batch while the database stores this one.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as reader:
+            following = reader.submit(self._read_next)
+            while not self._stop.is_set() and self._consumer.failure is None:
+                messages = following.result()
+                following = reader.submit(self._read_next)
+                if messages:
+                    try:
+                        total += self._writer.write(messages)
+                    except StoppedError:
+                        return
+                    self._consumer.acknowledge([delivery for delivery, _ in messages])
+                if _now() - told_at >= TELL_EVERY:
+                    if total != Stored():
+                        log.info("stored %s", total)
+                    if self._inbox.refused > refused:
+                        log.warning("%d QoS 0 messages did not fit and are lost", self._inbox.refused - refused)
+                    total, refused, told_at = Stored(), self._inbox.refused, _now()
+
+    def _read_next(self) -> list[Read]:
+        return [
+            read(delivery)
+            for delivery in self._inbox.take(
                 most_messages=self._settings.ingest_batch_messages,
                 most_bytes=self._settings.ingest_batch_bytes,
                 wait_s=IDLE_WAIT_S,
             )
-            if deliveries:
-                try:
-                    total += self._writer.write(deliveries)
-                except StoppedError:
-                    return
-                self._consumer.acknowledge(deliveries)
-            if _now() - told_at >= TELL_EVERY:
-                if total != Stored():
-                    log.info("stored %s", total)
-                if self._inbox.refused > refused:
-                    log.warning("%d QoS 0 messages did not fit and are lost", self._inbox.refused - refused)
-                total, refused, told_at = Stored(), self._inbox.refused, _now()
+        ]
 
     def _maintain(self) -> None:
         while not self._stop.is_set():

@@ -30,7 +30,6 @@ _COPY_END = b"\xff\xff"
 # timestamptz counts microseconds from 2000-01-01.
 _POSTGRESQL_EPOCH_US = 946_684_800_000_000
 _HOUR_US = 3_600_000_000
-_DAY_US = 24 * _HOUR_US
 _EPOCH_DAY = date(1970, 1, 1)
 _LONGEST_DETAIL = 1000
 _LONGEST_CONTENT_TYPE = 200
@@ -47,6 +46,7 @@ class Message:
         rows: Its readings.
         events: Its events.
         problems: Reasons why some of it could not be stored.
+        hours: Hours since 1970 that its readings fall into.
     """
 
     delivery: Delivery
@@ -55,6 +55,10 @@ class Message:
     rows: list[Row] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    hours: set[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hours = {time_us // _HOUR_US for time_us, _, _ in self.rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +138,19 @@ class Store:
         """Store a batch, all or nothing, and commit.
 
         Raises:
-            psycopg.Error: Nothing was stored. After a `CheckViolation` (a day's partition was dropped by retention
-                meanwhile) the same call mends it.
+            psycopg.Error: Nothing was stored.
         """
-        self._ensure_days(batch.messages)
         try:
-            with self._connection.transaction():
-                return self._save(batch, now)
+            return self._in_transaction(batch, now)
         except psycopg.errors.CheckViolation:
+            # Retention dropped a day's partition that we remember: ask for every day again.
             self._days.clear()
-            raise
+            return self._in_transaction(batch, now)
+
+    def _in_transaction(self, batch: Batch, now: datetime) -> Stored:
+        self._ensure_days(batch.messages)
+        with self._connection.transaction():
+            return self._save(batch, now)
 
     def _save(self, batch: Batch, now: datetime) -> Stored:
         new = self._add_messages(batch.messages)
@@ -164,7 +171,7 @@ class Store:
 
     def _ensure_days(self, messages: Iterable[Message]) -> None:
         """Make missing daily partitions before the transaction, which would hold their locks until its end."""
-        days = {row.time_us // _DAY_US for message in messages for row in message.rows} - self._days
+        days = {hour // 24 for message in messages for hour in message.hours} - self._days
         for day in sorted(days):
             self._connection.execute(self._queries["ensure_reading_day"], {"day": _EPOCH_DAY + timedelta(days=day)})
         self._days |= days
@@ -212,7 +219,7 @@ class Store:
         return len(rows)
 
     def _copy_rollup_due(self, messages: Iterable[Message]) -> None:
-        hours = {row.time_us // _HOUR_US for message in messages for row in message.rows}
+        hours = {hour for message in messages for hour in message.hours}
         self._copy(
             self._queries["copy_rollup_due"], [(datetime.fromtimestamp(hour * 3600, UTC),) for hour in sorted(hours)]
         )

@@ -84,61 +84,50 @@ class Writer:
             self._open[0].close()
             self._open = None
 
-    def write(self, deliveries: Sequence[Delivery]) -> Stored:
+    def write(self, messages: Sequence[Read]) -> Stored:
         """Store a batch; when this returns, it is committed and may be acknowledged.
 
         While the database is away it tries again and again, at longer and longer intervals.
 
+        Args:
+            messages: What `read` made of deliveries.
+
         Raises:
             StoppedError: The process was told to stop before the database came back.
         """
-        read = [_read(delivery) for delivery in deliveries]
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                return self._write(read)
+                return self._write(messages)
             except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError, CareloopError) as error:
-                log.error(  # noqa: TRY400 - an outage is no defect; its one line is enough
-                    "%d messages wait for the database: %s", len(read), str(error).strip().splitlines()[0]
-                )
+                # An outage is no defect: its one line is enough.
+                log.error("%d messages wait for the database: %s", len(messages), _first_line(error))  # noqa: TRY400
                 self.close()
             if self._pause(pause_s):
                 raise StoppedError
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _write(self, read: Sequence[Read]) -> Stored:
+    def _write(self, messages: Sequence[Read]) -> Stored:
+        """Store messages; those that the database refuses are found by halving, and kept as dead letters."""
         connection, store, registry = self._opened()
         now = self._now()
         if self._loaded_at is None or now - self._loaded_at > DICTIONARY_EVERY:
             registry.load(connection)
             self._loaded_at = now
         span = span_as_of(now, future=self._limits.future, keep=self._limits.keep)
-        batch = _prepare(read, connection, registry, span, now)
+        batch = _prepare(messages, connection, registry, span, now)
         try:
             stored = store.save(batch, now)
         except _MESSAGE_ERRORS as error:
-            return self._write_apart(read, error)
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                return self._write(messages[:middle]) + self._write(messages[middle:])
+            delivery, decoded = messages[0]
+            if isinstance(decoded, Problem):
+                raise
+            return self._write([(delivery, Problem("refused_by_database", _first_line(error)))])
         _tell(batch, stored)
         return stored
-
-    def _write_apart(self, read: Sequence[Read], error: psycopg.Error) -> Stored:
-        """Halve a batch that the database refuses until the message it refuses stands alone, and keep that apart."""
-        if len(read) > 1:
-            middle = len(read) // 2
-            return self._write(read[:middle]) + self._write(read[middle:])
-        delivery, decoded = read[0]
-        if isinstance(decoded, Problem):
-            raise error
-        if isinstance(error, psycopg.errors.CheckViolation):
-            # A partition that retention dropped meanwhile: the store has forgotten it now and makes it again.
-            _, store, registry = self._opened()
-            now = self._now()
-            span = span_as_of(now, future=self._limits.future, keep=self._limits.keep)
-            try:
-                return store.save(_prepare(read, self._opened()[0], registry, span, now), now)
-            except _MESSAGE_ERRORS as again:
-                error = again
-        return self._write([(delivery, Problem("refused_by_database", str(error).strip().splitlines()[0]))])
 
     def _opened(self) -> tuple[Connection[DictRow], Store, Registry]:
         if self._open is None:
@@ -153,22 +142,27 @@ class Writer:
         return self._open
 
 
-def _read(delivery: Delivery) -> Read:
+def read(delivery: Delivery) -> Read:
+    """A message decoded, or the problem for which it becomes a dead letter as a whole; needs no database."""
     try:
         return delivery, decode(delivery)
     except RefusalError as refusal:
         return delivery, Problem(refusal.reason, refusal.detail)
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
 def _prepare(
-    read: Sequence[Read], connection: Connection[DictRow], registry: Registry, span: Span, now: datetime
+    messages: Sequence[Read], connection: Connection[DictRow], registry: Registry, span: Span, now: datetime
 ) -> Batch:
     """Look up assets and metrics, learn new ones, and sort everything into what can be stored and what cannot."""
-    serials = {decoded.serial for _, decoded in read if isinstance(decoded, Decoded)}
+    serials = {decoded.serial for _, decoded in messages if isinstance(decoded, Decoded)}
     asset_ids = registry.asset_ids(connection, serials)
     batch = Batch()
     known: list[tuple[Delivery, Decoded, int]] = []
-    for delivery, decoded in read:
+    for delivery, decoded in messages:
         problem = decoded if isinstance(decoded, Problem) else None
         asset_id = None if isinstance(decoded, Problem) else asset_ids.get(decoded.serial)
         if isinstance(decoded, Decoded) and asset_id is None:

@@ -44,11 +44,11 @@ class BadRecord(NamedTuple):
     """A record that could not become a reading, while the rest of its pack could.
 
     Attributes:
-        index: Place in the pack, from 0.
+        place: Place in the pack, from 0.
         reason: What is wrong.
     """
 
-    index: int
+    place: int
     reason: str
 
 
@@ -91,7 +91,9 @@ def text_labels(records: Iterable[Mapping[int | str, Any]]) -> list[dict[str, An
     ]
 
 
-def decode_pack(records: object, serial: str, now_s: float) -> tuple[list[Reading], list[BadRecord]]:
+def decode_pack(  # noqa: C901 - the fast path stands in the loop, since a call costs as much as what it does
+    records: object, serial: str, now_s: float
+) -> tuple[list[Reading], list[BadRecord]]:
     """Resolve a parsed pack into readings.
 
     Args:
@@ -110,22 +112,43 @@ def decode_pack(records: object, serial: str, now_s: float) -> tuple[list[Readin
     readings: list[Reading] = []
     bad: list[BadRecord] = []
     base = _Base()
+    # Metric by `n`, as resolved under the base name in force.
+    metrics: dict[object, str] = {}
     for index, record in enumerate(records):
-        if not isinstance(record, Mapping):
+        if type(record) is not dict and not isinstance(record, Mapping):
             raise SenmlError(f"record {index} is not an object")
-        if not record.keys().isdisjoint(_BASE_FIELDS):
+        fields = record.keys()
+        if not fields.isdisjoint(_BASE_FIELDS):
             base.update(record, index)
+            metrics.clear()
+        # The record that nearly every pack is full of, in a third of the time of the general case below.
+        if fields <= _PLAIN_FIELDS:
+            name, value = record.get("n"), record.get("v")
+            time, unit = record.get("t", 0.0), record.get("u", base.unit)
+            if type(value) is float and type(time) in _NUMBERS and type(unit) is str and type(name) is str:
+                metric = metrics.get(name)
+                if metric is not None and -_EXACT < time < _EXACT:
+                    time_s = base.time_s + time
+                    if time_s < ABSOLUTE_FROM_S:
+                        time_s += now_s
+                    readings.append(Reading(time_s, metric, value + base.value, unit))
+                    continue
         try:
             reading = _reading(record, base, serial, now_s)
         except SenmlError as error:
             bad.append(BadRecord(index, str(error)))
             continue
         if reading is not None:
+            metrics[record.get("n")] = reading.metric
             readings.append(reading)
     return readings, bad
 
 
 _BASE_FIELDS = frozenset({"bn", "bt", "bu", "bv", "bver"})
+_PLAIN_FIELDS = _BASE_FIELDS | {"n", "u", "t", "v"}
+_NUMBERS = frozenset({float, int})
+# Integers below it are floats exactly; CBOR can send larger ones.
+_EXACT = 2**53
 
 
 class _Base:
@@ -137,16 +160,29 @@ class _Base:
     value: float = 0.0
 
     def update(self, record: Mapping[str, Any], index: int) -> None:
-        for field, attribute, kind in (("bn", "name", str), ("bu", "unit", str), ("bt", "time_s", float), ("bv", "value", float)):
-            if field not in record:
-                continue
-            given = record[field]
-            wanted: type | tuple[type, ...] = str if kind is str else (int, float)
-            if not isinstance(given, wanted) or isinstance(given, bool):
-                raise SenmlError(f"record {index}: {field} must be a {'text' if kind is str else 'number'}")
-            setattr(self, attribute, kind(given))
+        self.name = self._text(record, "bn", self.name, index)
+        self.unit = self._text(record, "bu", self.unit, index)
+        self.time_s = self._number(record, "bt", self.time_s, index)
+        self.value = self._number(record, "bv", self.value, index)
         if record.get("bver", 10) not in range(1, 11):
             raise SenmlError(f"record {index}: bver {record['bver']!r} is newer than this decoder (10)")
+
+    @staticmethod
+    def _text(record: Mapping[str, Any], field: str, before: str, index: int) -> str:
+        given = record.get(field, before)
+        if not isinstance(given, str):
+            raise SenmlError(f"record {index}: {field} must be a text")
+        return given
+
+    @staticmethod
+    def _number(record: Mapping[str, Any], field: str, before: float, index: int) -> float:
+        given = record.get(field, before)
+        if isinstance(given, bool) or not isinstance(given, int | float):
+            raise SenmlError(f"record {index}: {field} must be a number")
+        try:
+            return float(given)
+        except OverflowError as error:
+            raise SenmlError(f"record {index}: {field} does not fit a 64-bit float") from error
 
 
 def _reading(record: Mapping[str, Any], base: _Base, serial: str, now_s: float) -> Reading | None:
@@ -163,7 +199,10 @@ def _reading(record: Mapping[str, Any], base: _Base, serial: str, now_s: float) 
     time = record.get("t", 0.0)
     if isinstance(time, bool) or not isinstance(time, int | float):
         raise SenmlError("t must be a number")
-    time_s = base.time_s + time
+    try:
+        time_s = base.time_s + time
+    except OverflowError as error:
+        raise SenmlError("t does not fit a 64-bit float") from error
     if time_s < ABSOLUTE_FROM_S:
         time_s += now_s
     unit = record.get("u", base.unit)
