@@ -11,16 +11,29 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from api.access.routes import router as access
+from api.alerts.delivery import DeliveryLimits, delivering
+from api.alerts.routes import router as alerts
 from api.assets.routes import router as assets
 from api.conventions import problems
+from api.dispatch.routes import router as dispatch
+from api.outcomes.routes import router as outcomes
+from api.parts.routes import router as parts
+from api.plans.routes import router as plans
+from api.tickets.routes import router as tickets
+from api.warranty.routes import router as warranty
 from careloop import __version__
 
 # Each capability's router, lowest first.
-ROUTERS = (access, assets)
+ROUTERS = (access, assets, alerts, parts, warranty, tickets, plans, dispatch, outcomes)
 
 
 def create_app(
-    database_url: str, *, clock: Literal["system", "request"], now: Callable[[], datetime], connections: int = 10
+    database_url: str,
+    *,
+    clock: Literal["system", "request"],
+    now: Callable[[], datetime],
+    connections: int = 10,
+    deliver_alerts: DeliveryLimits | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -29,6 +42,7 @@ def create_app(
         clock: `request` lets the header Careloop-Now give the time, for replays and tests.
         now: The system clock.
         connections: Largest number of database connections.
+        deliver_alerts: Deliver the outbox too, within these limits.
     """
 
     @asynccontextmanager
@@ -43,7 +57,8 @@ def create_app(
             check=AsyncConnectionPool.check_connection,
         ) as pool:
             app.state.pool = pool
-            yield
+            async with delivering(pool, deliver_alerts, now):
+                yield
 
     app = FastAPI(
         title="careloop",

@@ -9,8 +9,10 @@ import uvicorn
 from psycopg.rows import dict_row
 
 from api.access import service as access
-from api.conventions.roles import Role
+from api.alerts.delivery import DeliveryLimits
+from api.alerts.service import apprise_fault
 from api.application import create_app
+from api.conventions.roles import Role
 from api.settings import ApiSettings
 from careloop.database.engine import connect
 from careloop.database.migrations import require_migrated
@@ -30,7 +32,13 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
     configure_logging(settings.log_level)
     with connect(settings.database_url) as connection:
         require_migrated(connection)
-    app = create_app(settings.database_url, clock=settings.clock, now=_now, connections=settings.api_connections)
+    app = create_app(
+        settings.database_url,
+        clock=settings.clock,
+        now=_now,
+        connections=settings.api_connections,
+        deliver_alerts=_limits(settings) if settings.alert_delivery else None,
+    )
     server = uvicorn.Server(
         uvicorn.Config(app, host=settings.api_host, port=settings.api_port, log_config=None, access_log=False)
     )
@@ -38,9 +46,17 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
         server.run()
     except SystemExit as error:
         raise CareloopError(
-            f"the API could not listen on {settings.api_host}:{settings.api_port}; free the port or set CARELOOP_API_PORT"
+            f"the API could not listen on {settings.api_host}:{settings.api_port}; "
+            "free the port or set CARELOOP_API_PORT"
         ) from error
     return 0
+
+
+def _limits(settings: ApiSettings) -> DeliveryLimits:
+    fault = apprise_fault(settings.alert_default_url)
+    if fault:
+        raise CareloopError(f"CARELOOP_ALERT_DEFAULT_URL {fault}")
+    return DeliveryLimits(settings.alert_attempts, settings.alert_lease_s, settings.alert_default_url)
 
 
 def create_key(name: str, role: Role, expires_in_days: int | None, database_url: str | None) -> int:
