@@ -25,12 +25,14 @@ class WorkingRules:
         opens: Start of work, local time of the site.
         closes: End of work; a visit ends no later.
         slot: Appointments start on whole slots after midnight UTC.
+        notice: An appointment starts no sooner than this from now: somebody has to get there.
         horizon_days: How many days ahead appointments are made.
     """
 
     opens: time = time(8)
     closes: time = time(17)
     slot: timedelta = timedelta(minutes=15)
+    notice: timedelta = timedelta(minutes=30)
     horizon_days: int = 28
 
     @property
@@ -47,7 +49,7 @@ class Work:
         skill: What the technician must be able to do.
         territory: Where the asset is.
         duration: Of the visit.
-        not_before: No appointment starts earlier: now, or when the last part is there.
+        not_before: No appointment starts earlier: now with due notice, or when the last part is there.
         zone: Of the site; working hours are meant in it.
     """
 
@@ -173,7 +175,10 @@ def _whole_slot(moment: datetime, slot: timedelta) -> datetime:
 
 
 def why_nobody(work: Work, technicians: Sequence[Technician], rules: WorkingRules) -> str:
-    """The reason for the dispatcher why no appointment was found, naming what is missing."""
+    """The reason for the dispatcher why no appointment was found, naming what is missing.
+
+    What changes from day to day stands in brackets, see `dispatch.same_reason`.
+    """
     active = [technician for technician in technicians if technician["active"]]
     minutes = int(work.duration.total_seconds() // 60)
     if not active:
@@ -186,12 +191,12 @@ def why_nobody(work: Work, technicians: Sequence[Technician], rules: WorkingRule
         elsewhere = sorted({territory for technician in skilled for territory in technician["territories"]})
         return (
             f"no technician with the skill {work.skill!r} serves the territory {work.territory!r} "
-            f"(served: {', '.join(elsewhere) or 'none'})"
+            f"(but: {', '.join(elsewhere) or 'none'})"
         )
     longest = min(max(technician["daily_capacity_minutes"] for technician in fit), int(rules.day.total_seconds() // 60))
     if minutes > longest:
         return f"the visit takes {minutes} minutes, but no fit technician can work more than {longest} minutes a day"
     return (
-        f"all {len(fit)} technicians with the skill {work.skill!r} in {work.territory!r} are booked "
-        f"for {rules.horizon_days} days from {work.not_before.date().isoformat()}"
+        f"all technicians with the skill {work.skill!r} in {work.territory!r} are booked for {rules.horizon_days} days "
+        f"({len(fit)} of them, from {work.not_before.date().isoformat()} on)"
     )

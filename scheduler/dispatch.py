@@ -117,7 +117,7 @@ class Dispatching:
             skill=job["skill"],
             territory=job["territory"],
             duration=timedelta(minutes=job["labour_minutes"]),
-            not_before=max(instant.now, supply.available_at or instant.now),
+            not_before=max(instant.now + self._rules.notice, supply.available_at or instant.now),
             zone=zone,
         )
 
@@ -169,7 +169,7 @@ class Dispatching:
         )
 
     def _hold(self, job: Job, reason: str, instant: Instant, tally: Tally) -> None:
-        if job["waiting_reason"] != reason:
+        if not same_reason(job["waiting_reason"], reason):
             try:
                 self._client.hold_job(job["job_id"], reason, now=instant.told)
             except ProblemError as error:
@@ -189,6 +189,14 @@ class Dispatching:
         if current["state"] in {"open", "waiting"}:
             raise error
         log.info("job %d is %s meanwhile", job["job_id"], current["state"])
+
+
+def same_reason(noted: str | None, reason: str) -> bool:
+    """Whether a job waits for the same thing as before; figures in brackets are news to nobody.
+
+    Every new reason is announced to those who asked for it, so one that only counts differently is not noted again.
+    """
+    return noted is not None and noted.split(" (")[0] == reason.split(" (", maxsplit=1)[0]
 
 
 def _zone(name: str) -> tzinfo | None:

@@ -111,6 +111,7 @@ def _dispatching(settings: SchedulerSettings, client: CareloopClient) -> Dispatc
     rules = WorkingRules(
         opens=settings.scheduler_work_opens,
         closes=settings.scheduler_work_closes,
+        notice=timedelta(minutes=settings.scheduler_notice_minutes),
         horizon_days=settings.scheduler_horizon_days,
     )
     return Dispatching(client, rules, timedelta(seconds=settings.scheduler_ask_again_s))

@@ -25,6 +25,9 @@ class SchedulerSettings(DatabaseSettings, ApiClientSettings):
     )
     scheduler_work_opens: time = Field(time(8), description="start of visits, local time of the site")
     scheduler_work_closes: time = Field(time(17), description="end of visits, local time of the site")
+    scheduler_notice_minutes: float = Field(
+        30.0, ge=0, le=10080, description="an appointment starts no sooner than this from now, in minutes"
+    )
     scheduler_horizon_days: int = Field(28, ge=1, le=365, description="how many days ahead appointments are made")
 
     @model_validator(mode="after")

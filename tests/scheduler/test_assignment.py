@@ -110,7 +110,7 @@ def test_the_horizon_ends_the_search() -> None:
     rules = WorkingRules(horizon_days=2)
     diary = busy(1, (at(0), at(0, day=2)))
     assert earliest_appointment(work(), [technician(1)], diary, rules) is None
-    assert "booked for 2 days from 2015-06-01" in why_nobody(work(), [technician(1)], rules)
+    assert "are booked for 2 days (1 of them, from 2015-06-01 on)" in why_nobody(work(), [technician(1)], rules)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_horizon_ends_the_search() -> None:
         ([], 60, "no active technician is registered"),
         ([technician(1, active=False)], 60, "no active technician is registered"),
         ([technician(1, skills=["tub"])], 60, "no active technician has the skill 'pump'"),
-        ([technician(1, territories=["south"])], 60, "serves the territory 'north' (served: south)"),
+        ([technician(1, territories=["south"])], 60, "serves the territory 'north' (but: south)"),
         (
             [technician(1, daily_capacity_minutes=90)],
             91,

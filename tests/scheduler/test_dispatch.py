@@ -107,7 +107,7 @@ def test_a_job_nobody_is_skilled_for_waits_with_the_skill_named_until_somebody_c
     assert shop.jobs()[0]["waiting_reason"] == "no active technician has the skill 'gas'"
     shop.technician("Bob", skills=["gas"], territories=["south"])
     assert run(dispatching, now).jobs_waiting == 1
-    assert "serves the territory 'north' (served: south)" in shop.jobs()[0]["waiting_reason"]
+    assert "serves the territory 'north' (but: south)" in shop.jobs()[0]["waiting_reason"]
     shop.technician("Cem", skills=["gas", "pump"])
     assert run(dispatching, now).jobs_dispatched == 1
     accounted(shop)
@@ -122,7 +122,10 @@ def test_a_waiting_job_whose_reason_stays_is_left_alone(
     open_ticket(client, "A", now)
     run(dispatching, now)
     version = shop.jobs()[0]["version"]
+    assert "ordering it takes 14 days (central: none on hand)" in shop.jobs()[0]["waiting_reason"]
     run(dispatching, now + HOUR)
+    shop.connection.execute("UPDATE service.stock SET on_hand = 3, reserved = 3")
+    run(dispatching, now + 2 * HOUR)
     assert shop.jobs()[0]["version"] == version
 
 
