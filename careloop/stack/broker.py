@@ -4,14 +4,13 @@ It has passwords but no per-topic rights, and keeps nothing across its own resta
 (docs/decisions/0002-embedded-broker.md). Its process ends with ours.
 """
 
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from careloop.errors import CareloopError
-from careloop.stack.ports import free_port, port_is_free
+from careloop.stack.ports import free_port, listens, port_is_free
 
 READY_WITHIN_S = 20.0
 STOP_WITHIN_S = 5.0
@@ -93,7 +92,7 @@ class EmbeddedBroker:
                 start_new_session=True,
             )
         deadline = time.monotonic() + READY_WITHIN_S
-        while not _listens(self.port):
+        while not listens(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 last = log_file.read_text(errors="replace").splitlines()[-2:]
@@ -114,11 +113,3 @@ class EmbeddedBroker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_WITHIN_S)
-
-
-def _listens(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
-            return True
-    except OSError:
-        return False

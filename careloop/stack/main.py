@@ -3,13 +3,16 @@
 import signal
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from threading import Event
 from typing import Any
 
 from careloop.logs import configure_logging
 from careloop.stack.embedded import EmbeddedStack
+from careloop.stack.ports import listens
 from careloop.stack.services import places, platform_services
 from careloop.stack.settings import StackSettings
+from careloop.stack.simulation import register_fleet, write_edge_config
 from careloop.stack.supervisor import Supervisor
 
 
@@ -32,8 +35,14 @@ def run(chosen: Mapping[str, Any], *, simulate: bool) -> int:
     )
     with stack:
         stack.api_key("admin", "admin")
-        with Supervisor(platform_services(stack, edge_config=None), time.monotonic, stack.revive) as supervisor:
-            print(places(stack), flush=True)
+        with Supervisor(platform_services(stack), time.monotonic, stack.revive) as supervisor:
+            supervisor.watch_until(lambda: listens(stack.api_port), stop)
+            if simulate and not stop.is_set():
+                config = write_edge_config(stack.directory, datetime.now(UTC))
+                register_fleet(stack, config, stop)
+                supervisor.add(stack.service("edge", "edge", "run", "--config", str(config)))
+            if not stop.is_set():
+                print(places(stack), flush=True)
             supervisor.watch(stop)
             print("stopping", flush=True)
     print("stopped", flush=True)

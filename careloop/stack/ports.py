@@ -19,3 +19,12 @@ def port_is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def listens(port: int) -> bool:
+    """Whether a server accepts connections on 127.0.0.1 at the port now."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+    except OSError:
+        return False

@@ -1,28 +1,23 @@
 """Which service processes `careloop up` runs, and where a newcomer finds them."""
 
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from careloop.stack.embedded import EmbeddedStack
 from careloop.stack.process import ServiceProcess
 
 
-def platform_services(stack: EmbeddedStack, *, edge_config: Path | None) -> list[ServiceProcess]:
+def platform_services(stack: EmbeddedStack) -> list[ServiceProcess]:
     """The processes in the order to start: the API first, which predictor and scheduler call.
 
     Args:
         stack: Started.
-        edge_config: Configuration of an edge agent on this machine; without it none runs.
     """
-    services = [
+    return [
         stack.service("api", "api"),
         stack.service("ingest", "ingest"),
         stack.service("predictor", "predictor", "run"),
         stack.service("scheduler", "scheduler", "run"),
     ]
-    if edge_config:
-        services.append(stack.service("edge", "edge", "run", "--config", str(edge_config)))
-    return services
 
 
 def places(stack: EmbeddedStack) -> str:

@@ -64,13 +64,26 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def add(self, process: ServiceProcess) -> None:
+        """Start one more process and watch it too."""
+        watched = _Watched(process)
+        self._watched.append(watched)
+        self._start(watched)
+
+    def watch_until(self, done: Callable[[], bool], stop: Event) -> None:
+        """Restart what crashes, until something has come about or `stop` is set."""
+        while not done() and not stop.wait(POLL_S):
+            self._look()
+
     def watch(self, stop: Event) -> None:
         """Restart what crashes, until `stop` is set."""
-        while not stop.wait(POLL_S):
-            for name in self._revive_servers():
-                log.warning("%s had died and was started again", name)
-            for watched in self._watched:
-                self._look_at(watched)
+        self.watch_until(lambda: False, stop)
+
+    def _look(self) -> None:
+        for name in self._revive_servers():
+            log.warning("%s had died and was started again", name)
+        for watched in self._watched:
+            self._look_at(watched)
 
     def stop(self) -> None:
         """Stop all processes, at the same time: none waits for another."""
