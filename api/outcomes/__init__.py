@@ -1,0 +1,1 @@
+"""What became of components: failures and replacements, and the cases they end."""

@@ -1,0 +1,145 @@
+"""What is done with facts about components."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg.rows import DictRow
+
+from api.assets.service import get_asset
+from api.conventions.call import Call
+from api.conventions.problems import Problem
+from api.dispatch.service import finish_job
+from api.outcomes.models import NewFailure, NewReplacement
+from api.outcomes.rules import Fact, outcome_of
+from api.tickets.service import append_event, move_ticket, require_component
+from careloop.database.queries import load_queries
+
+SQL = load_queries("api.outcomes")
+
+
+async def record_failure(call: Call, serial: str, body: NewFailure) -> dict[str, Any]:
+    """Record a failure once and end the case that foretold it.
+
+    Told again, it fills in what was not known (`restored_at`, `description`) and ends nothing.
+
+    Raises:
+        Problem: 404 for an unknown asset; 422 for an unknown component or a time to come; 409 when it is known with
+            another `restored_at`.
+    """
+    asset = await _asset_of_fact(call, serial, body.component)
+    for field, time in (("failed_at", body.failed_at), ("restored_at", body.restored_at)):
+        _refuse_future(call, field, time)
+    values = {**body.model_dump(), "asset_id": asset["asset_id"], "now": call.now}
+    await call.connection.execute(SQL["lock_facts"])
+    inserted = await _row(call, "insert_failure", values)
+    if inserted is None:
+        known = await _known(call, "complete_failure", values)
+        if body.restored_at not in {None, known["restored_at"]}:
+            raise _differs("restored_at", known["restored_at"])
+        return await _answer(call, "get_failure", known["failure_id"], created=False)
+    fact = Fact("failure", body.failed_at, "failure")
+    line = {"failure_id": inserted["failure_id"], "failed_at": body.failed_at.isoformat()}
+    ended = await _end_cases(call, asset, body.component, fact, line)
+    return await _answer(call, "get_failure", inserted["failure_id"], created=True, ended=ended)
+
+
+async def record_replacement(call: Call, serial: str, body: NewReplacement) -> dict[str, Any]:
+    """Record a replacement once and end the cases it settles.
+
+    Raises:
+        Problem: 404 for an unknown asset; 422 for an unknown component or a time to come; 409 when it is known with
+            another `reason`.
+    """
+    asset = await _asset_of_fact(call, serial, body.component)
+    _refuse_future(call, "replaced_at", body.replaced_at)
+    values = {**body.model_dump(), "asset_id": asset["asset_id"], "now": call.now}
+    await call.connection.execute(SQL["lock_facts"])
+    inserted = await _row(call, "insert_replacement", values)
+    if inserted is None:
+        known = await _known(call, "find_replacement", values)
+        if known["reason"] != body.reason:
+            raise _differs("reason", known["reason"])
+        return await _answer(call, "get_replacement", known["replacement_id"], created=False)
+    fact = Fact("replacement", body.replaced_at, body.reason)
+    line = {
+        "replacement_id": inserted["replacement_id"],
+        "replaced_at": body.replaced_at.isoformat(),
+        "reason": body.reason,
+    }
+    ended = await _end_cases(call, asset, body.component, fact, line)
+    return await _answer(call, "get_replacement", inserted["replacement_id"], created=True, ended=ended)
+
+
+async def list_facts(call: Call, query: str, wanted: Mapping[str, Any]) -> list[DictRow]:
+    """Facts that fit, in ascending order of their number.
+
+    Args:
+        call: Whose connection is used.
+        query: `list_failures` or `list_replacements`.
+        wanted: `serial`, `component` (None: any), `after_id`, `fetch`.
+    """
+    # Planned anew each time, so that the filters given decide the index.
+    return await (await call.connection.execute(SQL[query], wanted, prepare=False)).fetchall()
+
+
+async def _asset_of_fact(call: Call, serial: str, component: str) -> DictRow:
+    asset = await get_asset(call, serial)
+    await require_component(call, asset, component)
+    return asset
+
+
+def _refuse_future(call: Call, field: str, time: datetime | None) -> None:
+    if time is not None and time > call.now:
+        raise Problem.bad_field(f"body.{field}", f"is after now, {call.now.isoformat()}; tell it when it has happened")
+
+
+def _differs(field: str, known: object) -> Problem:
+    said = known.isoformat() if isinstance(known, datetime) else known
+    return Problem.conflict("fact-differs", f"the fact is known already, with {field} {said}", field=field)
+
+
+async def _row(call: Call, query: str, values: Mapping[str, Any]) -> DictRow | None:
+    return await (await call.connection.execute(SQL[query], values)).fetchone()
+
+
+async def _known(call: Call, query: str, values: Mapping[str, Any]) -> DictRow:
+    row = await _row(call, query, values)
+    if row is None:
+        raise LookupError(f"{query} found no fact although it is there")
+    return row
+
+
+async def _answer(
+    call: Call, query: str, fact_id: int, *, created: bool, ended: list[int] | None = None
+) -> dict[str, Any]:
+    return {**await _known(call, query, {"fact_id": fact_id}), "created": created, "resolved_ticket_ids": ended or []}
+
+
+# The closing of the loop ------------------------------------------------------------------------
+
+
+async def _end_cases(call: Call, asset: DictRow, component: str, fact: Fact, line: Mapping[str, Any]) -> list[int]:
+    """End the open cases that a fact settles, with their jobs; returns their numbers."""
+    key = {"asset_id": asset["asset_id"], "component": component}
+    model = await _known(call, "horizon_of_asset", key)
+    horizon = timedelta(hours=model["horizon_hours"])
+    ended: list[int] = []
+    part_used = False
+    # All tickets are locked before any job and part, as the dispatch does, so that nobody waits in a circle.
+    for case in await (await call.connection.execute(SQL["lock_open_cases"], key)).fetchall():
+        outcome = outcome_of(fact, case["kind"], case["opened_at"], horizon)
+        if outcome is None:
+            continue
+        ticket_id = case["ticket_id"]
+        await append_event(call, ticket_id, "fact", line)
+        job = await _row(call, "open_job", {"ticket_id": ticket_id})
+        if job is None:
+            await move_ticket(call, ticket_id, "resolved", outcome=outcome)
+        else:
+            # One part went in: the first case that foretold it has used its part, all others give theirs back.
+            uses_part = not part_used and fact.at >= case["opened_at"]
+            await finish_job(call, job["job_id"], outcome, consume_parts=uses_part)
+            part_used = part_used or uses_part
+        ended.append(ticket_id)
+    return ended
