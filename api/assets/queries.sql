@@ -106,6 +106,7 @@ WHERE a.serial = %(serial)s
 UPDATE service.asset
 SET site_id = CASE WHEN %(set_site)s THEN %(site_id)s ELSE site_id END,
     state = coalesce(%(state)s, state),
+    retired_at = CASE coalesce(%(state)s, state) WHEN 'retired' THEN coalesce(retired_at, %(now)s) END,
     attributes = coalesce(%(attributes)s, attributes),
     version = version + 1
 WHERE serial = %(serial)s AND version = %(version)s

@@ -150,6 +150,7 @@ async def change_asset(call: Call, serial: str, change: AssetChange, version: in
         "set_site": set_site,
         "site_id": change.site_id,
         "state": change.state,
+        "now": call.now,
         "attributes": None if change.attributes is None else Jsonb(change.attributes),
     }
     if await (await call.connection.execute(SQL["change_asset"], values)).fetchone() is None:

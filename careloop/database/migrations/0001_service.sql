@@ -102,6 +102,8 @@ CREATE TABLE service.asset (
     site_id       bigint REFERENCES service.site,
     installed_at  timestamptz NOT NULL,
     state         text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'retired')),
+    -- When it went out of service; reports count its operating time until then.
+    retired_at    timestamptz,
     -- Facts about the asset that are constant or slow (age at installation, firmware, batch).
     attributes    jsonb NOT NULL DEFAULT '{}',
     created_at    timestamptz NOT NULL,
