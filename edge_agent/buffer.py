@@ -1,8 +1,8 @@
 """The durable buffer: messages in SQLite until the broker has acknowledged them.
 
-What `add` returned from is on disk, through kill -9 and power loss: WAL with a synced commit, one fsync a batch; without
-`synced` through kill -9 only. Deleting what was acknowledged is not synced; after a power cut such a message may be sent again, to the byte
-the same, and ingest knows it by its hash.
+What `add` returned from is on disk, through kill -9 and power loss: WAL with a synced commit, one fsync a batch; not
+`synced`, through kill -9 only. Deleting what was acknowledged is never synced: after a power cut such a message may be
+sent again, to the byte the same, and ingest knows it by its hash.
 
 Bound: the sum of payload, topic and row overhead stays under `max_bytes`. To make room the oldest telemetry goes first,
 counted in `lost`; messages in flight are spared, as the broker may have them already; events are never dropped, so only
@@ -14,7 +14,7 @@ One process at a time: a second one is refused when it opens the file.
 
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from careloop.errors import CareloopError
 from edge_agent.packing import Message
 
 ROW_OVERHEAD_BYTES = 64
+LEAST_ROOM_BYTES = 16 * 1024
 LAYOUT_VERSION = 1
 
 _SQL = load_queries("edge_agent")
@@ -101,18 +102,15 @@ class Buffer:
         """
         if not messages and not memory:
             return
-        try:
-            self._add(messages, memory or {})
-        except sqlite3.OperationalError as error:
-            if not _is_full(error):
-                raise
-            self._make_room(messages)
-            try:
-                self._add(messages, memory or {})
-            except sqlite3.OperationalError as again:
-                if not _is_full(again):
-                    raise
-                raise BufferFullError(f"no room on the disk of {self.file}") from again
+        if self._try_add(messages, memory or {}):
+            return
+        # Rows share pages, and only whole pages come free: ask for more until it is enough or nothing is left.
+        wanted_bytes = LEAST_ROOM_BYTES
+        while self._make_room(wanted_bytes):
+            if self._try_add(messages, memory or {}):
+                return
+            wanted_bytes *= 4
+        raise BufferFullError(f"no room on the disk of {self.file}")
 
     def take(self, limit: int) -> list[Stored]:
         """The next messages that are not in flight, oldest first; they are in flight from now on."""
@@ -155,17 +153,27 @@ class Buffer:
                 lost = self._drop_oldest(depth.size_bytes - self._max_bytes)
         self._note_loss(depth, lost)
 
-    def _make_room(self, messages: Iterable[Message]) -> None:
-        """On a full disk: drop as much old telemetry as the new messages need, twice over for the pages' sake."""
-        wanted = 2 * sum(len(message.payload) + len(message.topic) + ROW_OVERHEAD_BYTES for message in messages)
+    def _try_add(self, messages: Sequence[Message], memory: Mapping[str, str]) -> bool:
+        """Whether the disk had room."""
         try:
-            with _Transaction(self._sqlite, synced=False):
-                lost = self._drop_oldest(wanted)
+            self._add(messages, memory)
         except sqlite3.OperationalError as error:
             if not _is_full(error):
                 raise
-            raise BufferFullError(f"no room on the disk of {self.file}, not even to delete") from error
+            return False
+        return True
+
+    def _make_room(self, wanted_bytes: int) -> bool:
+        """On a full disk: drop old telemetry; whether there was any, and room to note that it went."""
+        try:
+            with _Transaction(self._sqlite, synced=False):
+                lost = self._drop_oldest(wanted_bytes)
+        except sqlite3.OperationalError as error:
+            if not _is_full(error):
+                raise
+            return False
         self._note_loss(Depth(**vars(self.depth)), lost)
+        return lost.messages > 0
 
     def _drop_oldest(self, wanted_bytes: int) -> Depth:
         """Drop the oldest telemetry until so many bytes are free; inside a transaction."""

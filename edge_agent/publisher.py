@@ -321,7 +321,7 @@ def _send_at_once(_client: mqtt.Client, _user: Any, connection: Any) -> None:
 def _acknowledge_at_once(client: mqtt.Client) -> None:
     """The same from the other end: a broker that sends PUBACKs without TCP_NODELAY waits 40 ms for ours (measured)."""
     quick = getattr(socket, "TCP_QUICKACK", None)
-    connection = client.socket()
+    connection: Any = client.socket()
     if quick is None or connection is None:
         return
     # A connection that is closing has nothing to hurry; paho finds out by itself.

@@ -1,0 +1,168 @@
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from careloop.stack.broker import EmbeddedBroker
+from careloop.stack.ports import free_port
+
+PATIENCE_S = 20.0
+WORDS = [sys.executable, "-c", "import sys; from careloop.cli import main; sys.exit(main())", "edge"]
+
+
+class Listener:
+    """A subscriber that keeps everything, however often it comes."""
+
+    def __init__(self, url: str, *topics: str) -> None:
+        parts = urlsplit(url)
+        self.messages: list[mqtt.MQTTMessage] = []
+        self._subscribed = threading.Event()
+        self._topics = topics
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._client.username_pw_set(parts.username, parts.password)
+        self._client.on_message = lambda _client, _user, message: self.messages.append(message)
+        self._client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics])
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.connect(parts.hostname, parts.port)
+        self._client.loop_start()
+        assert self._subscribed.wait(PATIENCE_S)
+
+    def of(self, channel: str) -> list[mqtt.MQTTMessage]:
+        return [message for message in list(self.messages) if message.topic.endswith(f"/{channel}")]
+
+    def readings(self) -> dict[tuple[str, str, float], float]:
+        """Value by serial, metric and time; one reading in two different messages fails."""
+        found: dict[tuple[str, str, float], float] = {}
+        for topic, payload in {(message.topic, message.payload) for message in self.of("telemetry")}:
+            serial = topic.split("/")[2]
+            records = json.loads(payload)
+            base = records[0]["bt"]
+            assert records[0]["bn"] == f"{serial}/"
+            for record in records:
+                key = (serial, record["n"], base + record.get("t", 0))
+                assert key not in found, f"{key} stands in two messages"
+                found[key] = record["v"]
+        return found
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Agent:
+    """`careloop edge run` as a process."""
+
+    def __init__(self, environment: dict[str, str], *words: str) -> None:
+        self.process = subprocess.Popen(
+            [*WORDS, "run", *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"CARELOOP_LOG_LEVEL": "INFO"} | environment,
+        )
+        self.log: list[str] = []
+        self._answers: queue.Queue[str] = queue.Queue()
+        for stream, take in ((self.process.stderr, self.log.append), (self.process.stdout, self._answers.put)):
+            threading.Thread(
+                target=lambda stream=stream, take=take: [take(line) for line in stream], daemon=True
+            ).start()
+
+    def answer(self) -> dict[str, Any]:
+        try:
+            return json.loads(self._answers.get(timeout=PATIENCE_S))
+        except queue.Empty:
+            pytest.fail(f"no answer; the log says: {''.join(self.log)}")
+
+    def send(self, **request: object) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+
+    def step(self, **request: object) -> dict[str, Any]:
+        self.send(**request)
+        return self.answer()
+
+    def end(self) -> int:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return self.process.wait(PATIENCE_S)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE_S)
+
+
+def wait_until(true: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(f"in {PATIENCE_S:g} s it did not come true that {what}")
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def own_broker(servers_directory: Path) -> Iterator[EmbeddedBroker]:
+    """A broker that the test may kill."""
+    broker = EmbeddedBroker(servers_directory / "edge-broker", {"device": "device-pw", "platform": "platform-pw"})
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@pytest.fixture
+def listen(request: pytest.FixtureRequest) -> Callable[..., Listener]:
+    def make(url: str, *topics: str) -> Listener:
+        listener = Listener(url, *topics)
+        request.addfinalizer(listener.close)
+        return listener
+
+    return make
+
+
+@pytest.fixture
+def run_agent(request: pytest.FixtureRequest) -> Callable[..., Agent]:
+    def make(environment: dict[str, str], *words: str) -> Agent:
+        agent = Agent(environment, *words)
+        request.addfinalizer(agent.kill)
+        return agent
+
+    return make
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object], str], None]:
+    return wait_until
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[str]:
+    """Debian's mosquitto, which tells a publisher that nobody is subscribed."""
+    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    if program is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("mosquitto is missing; apt-get install mosquitto")
+        pytest.skip("mosquitto is missing; apt-get install mosquitto")
+    port = free_port()
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_packet_size 20000\n")
+    process = subprocess.Popen([program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"mqtt://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
