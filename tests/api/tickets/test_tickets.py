@@ -2,11 +2,13 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from threading import Barrier
 
 import httpx
 import pytest
 
+from api.tickets.rules import MOVES, OVER, STATES
 from careloop.client import ProblemError
 from careloop.database.engine import connect
 
@@ -434,6 +436,24 @@ def test_a_case_goes_its_way(desk) -> None:
         ("in_progress", "resolved"),
         ("resolved", "closed"),
     ]
+
+
+def test_each_pair_of_states_over_http(desk, target) -> None:
+    ticket = desk.open_ticket(PREVENTIVE, now=NOW)
+    for before, after in product(STATES, STATES):
+        target.execute(
+            "UPDATE service.ticket SET state = %s, closed_at = %s WHERE ticket_id = %s",
+            (before, NOW if before in OVER else None, ticket["ticket_id"]),
+        )
+        try:
+            moved = move(desk, ticket, after)
+        except ProblemError as problem:
+            assert (problem.status, after in MOVES[before]) == (409, False), (before, after)
+            moved = desk.get(f"/v1/tickets/{ticket['ticket_id']}")
+            assert moved["state"] == before
+        else:
+            assert (moved["state"], after in MOVES[before]) == (after, True), (before, after)
+        assert (moved["closed_at"] is not None) == (moved["state"] in OVER), (before, after)
 
 
 def test_a_move_that_the_table_lacks_is_refused_and_says_where_to_go(desk) -> None:
