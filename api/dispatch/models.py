@@ -18,7 +18,7 @@ class NewTechnician(Body):
     """Somebody who does visits."""
 
     name: Name
-    provider: Annotated[str, Field(max_length=128)] = ""
+    provider: Annotated[Text, Field(max_length=128)] = ""
     skills: Names
     territories: Names
     daily_capacity_minutes: Minutes = 480
@@ -28,7 +28,7 @@ class NewTechnician(Body):
 class TechnicianChange(Body):
     """What of a technician may change; visits promised already stay."""
 
-    provider: Annotated[str, Field(max_length=128)] | None = None
+    provider: Annotated[Text, Field(max_length=128)] | None = None
     skills: Names | None = None
     territories: Names | None = None
     daily_capacity_minutes: Minutes | None = None

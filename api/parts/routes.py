@@ -10,6 +10,7 @@ from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
 from api.parts import service
 from api.parts.models import (
+    Code,
     Movement,
     NewMovement,
     NewPart,
@@ -32,8 +33,8 @@ USERS_OF_PARTS = [allow("dispatcher", "technician", "service")]
 
 ALL_STATES: list[ReservationState] = ["reserved", "consumed", "released"]
 
-SkuFilter = Annotated[str | None, Query(max_length=64)]
-WarehouseFilter = Annotated[str | None, Query(max_length=64)]
+SkuFilter = Annotated[Code | None, Query()]
+WarehouseFilter = Annotated[Code | None, Query()]
 
 
 @router.post("/parts", status_code=201, dependencies=CATALOGUE)

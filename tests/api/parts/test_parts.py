@@ -79,8 +79,13 @@ def test_every_bad_field_is_named(stores) -> None:
 
 
 def test_a_bad_filter_is_named(stores) -> None:
-    refused = refusal(stores.client.get, "/v1/parts/reservations", state="lost")
-    assert (refused.status, refused.problem["errors"][0]["field"]) == (422, "query.state")
+    for path, query in (
+        ("reservations", {"state": "lost"}),
+        ("stock", {"sku": "\x00"}),
+        ("movements", {"warehouse": ""}),
+    ):
+        refused = refusal(stores.client.get, f"/v1/parts/{path}", **query)
+        assert (refused.status, refused.problem["errors"][0]["field"]) == (422, f"query.{next(iter(query))}")
 
 
 def test_the_ledger_moves_with_the_balance(stores) -> None:
