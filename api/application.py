@@ -19,12 +19,13 @@ from api.dispatch.routes import router as dispatch
 from api.outcomes.routes import router as outcomes
 from api.parts.routes import router as parts
 from api.plans.routes import router as plans
+from api.reports.routes import router as reports
 from api.tickets.routes import router as tickets
 from api.warranty.routes import router as warranty
 from careloop import __version__
 
 # Each capability's router, lowest first.
-ROUTERS = (access, assets, alerts, parts, warranty, tickets, plans, dispatch, outcomes)
+ROUTERS = (access, assets, alerts, parts, warranty, tickets, plans, dispatch, outcomes, reports)
 
 
 def create_app(

@@ -91,7 +91,9 @@ class CallRoute(APIRoute):
             now = _now(request)
             key = _key(request)
             async with request.app.state.pool.connection() as connection, connection.transaction():
-                principal = await authenticate(connection, request.headers.get("Authorization"), now)
+                principal = await authenticate(
+                    connection, request.headers.get("Authorization"), now, by_browser=_by_browser(request)
+                )
                 request.state.call = Call(connection, now, principal)
                 if key is None:
                     return await endpoint(request)
@@ -119,6 +121,10 @@ def _now(request: Request) -> datetime:
         raise Problem(400, "bad-time", f"{NOW_HEADER} is only for replays (CARELOOP_CLOCK=request); leave it out")
     now: datetime = request.app.state.now()
     return now
+
+
+def _by_browser(request: Request) -> bool:
+    return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
 
 
 def _key(request: Request) -> str | None:
