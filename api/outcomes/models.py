@@ -55,14 +55,14 @@ class Replacement(Answer):
 
 
 class RecordedFailure(Failure):
-    """A failure as recorded, and the cases it ended."""
+    """A failure as recorded, and the open cases that foretold it; they end with the replacement."""
 
     created: bool = Field(description="false when the fact was known")
-    resolved_ticket_ids: list[int]
+    ticket_ids: list[int]
 
 
 class RecordedReplacement(Replacement):
     """A replacement as recorded, and the cases it ended."""
 
     created: bool = Field(description="false when the fact was known")
-    resolved_ticket_ids: list[int]
+    ticket_ids: list[int]

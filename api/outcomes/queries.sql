@@ -68,12 +68,28 @@ WHERE a.asset_id = %(asset_id)s
 
 -- name: lock_open_cases
 -- What a machine saw comes first: its part is the one that was put in.
-SELECT t.ticket_id, t.kind, t.opened_at
+SELECT t.ticket_id, t.kind, t.opened_at, t.outcome
 FROM service.ticket t
 WHERE t.asset_id = %(asset_id)s AND t.component = %(component)s
   AND t.kind IN ('preventive', 'repair') AND t.state IN ('open', 'scheduled', 'in_progress')
 ORDER BY t.cause = '', t.ticket_id
 FOR UPDATE
+
+-- name: judge_case
+-- The outcome is known, the machine is not mended: whoever is on the way is in a hurry now.
+UPDATE service.ticket
+SET outcome = %(outcome)s, priority = 'urgent', version = version + 1
+WHERE ticket_id = %(ticket_id)s
+
+-- name: restore_failure
+-- A replacement at the very time of the failure tells nothing about how long the repair took.
+UPDATE service.failure
+SET restored_at = %(replaced_at)s
+WHERE failure_id = (
+    SELECT failure_id FROM service.failure
+    WHERE asset_id = %(asset_id)s AND component = %(component)s AND failed_at < %(replaced_at)s
+    ORDER BY failed_at DESC
+    LIMIT 1) AND restored_at IS NULL
 
 -- name: open_job
 SELECT job_id

@@ -19,9 +19,10 @@ SQL = load_queries("api.outcomes")
 
 
 async def record_failure(call: Call, serial: str, body: NewFailure) -> dict[str, Any]:
-    """Record a failure once and end the case that foretold it.
+    """Record a failure once and judge the case that foretold it.
 
-    Told again, it fills in what was not known (`restored_at`, `description`) and ends nothing.
+    The case gets its outcome and becomes urgent, but stays open with its visit and its part: somebody must still come.
+    It ends with the replacement. Told again, the failure fills in what was not known (`restored_at`, `description`).
 
     Raises:
         Problem: 404 for an unknown asset; 422 for an unknown component or a time to come; 409 when it is known with
@@ -40,12 +41,12 @@ async def record_failure(call: Call, serial: str, body: NewFailure) -> dict[str,
         return await _answer(call, "get_failure", known["failure_id"], created=False)
     fact = Fact("failure", body.failed_at, "failure")
     line = {"failure_id": inserted["failure_id"], "failed_at": body.failed_at.isoformat()}
-    ended = await _end_cases(call, asset, body.component, fact, line)
-    return await _answer(call, "get_failure", inserted["failure_id"], created=True, ended=ended)
+    judged = await _judge_cases(call, asset, body.component, fact, line)
+    return await _answer(call, "get_failure", inserted["failure_id"], created=True, tickets=judged)
 
 
 async def record_replacement(call: Call, serial: str, body: NewReplacement) -> dict[str, Any]:
-    """Record a replacement once and end the cases it settles.
+    """Record a replacement once and end the cases it settles; the failure it repairs is restored from then on.
 
     Raises:
         Problem: 404 for an unknown asset; 422 for an unknown component or a time to come; 409 when it is known with
@@ -62,13 +63,15 @@ async def record_replacement(call: Call, serial: str, body: NewReplacement) -> d
             raise _differs("reason", known["reason"])
         return await _answer(call, "get_replacement", known["replacement_id"], created=False)
     fact = Fact("replacement", body.replaced_at, body.reason)
+    if body.reason == "failure":
+        await call.connection.execute(SQL["restore_failure"], values)
     line = {
         "replacement_id": inserted["replacement_id"],
         "replaced_at": body.replaced_at.isoformat(),
         "reason": body.reason,
     }
     ended = await _end_cases(call, asset, body.component, fact, line)
-    return await _answer(call, "get_replacement", inserted["replacement_id"], created=True, ended=ended)
+    return await _answer(call, "get_replacement", inserted["replacement_id"], created=True, tickets=ended)
 
 
 async def list_facts(call: Call, query: str, wanted: Mapping[str, Any]) -> list[DictRow]:
@@ -111,26 +114,29 @@ async def _known(call: Call, query: str, values: Mapping[str, Any]) -> DictRow:
 
 
 async def _answer(
-    call: Call, query: str, fact_id: int, *, created: bool, ended: list[int] | None = None
+    call: Call, query: str, fact_id: int, *, created: bool, tickets: list[int] | None = None
 ) -> dict[str, Any]:
-    return {**await _known(call, query, {"fact_id": fact_id}), "created": created, "resolved_ticket_ids": ended or []}
+    return {**await _known(call, query, {"fact_id": fact_id}), "created": created, "ticket_ids": tickets or []}
 
 
 # The closing of the loop ------------------------------------------------------------------------
 
 
+async def _judge_cases(call: Call, asset: DictRow, component: str, fact: Fact, line: Mapping[str, Any]) -> list[int]:
+    """Give the open preventive cases of a failed component their outcome; returns their numbers."""
+    judged: list[int] = []
+    for case, outcome in await _settled_cases(call, asset, component, fact):
+        await append_event(call, case["ticket_id"], "fact", {**line, "outcome": outcome})
+        await call.connection.execute(SQL["judge_case"], {"ticket_id": case["ticket_id"], "outcome": outcome})
+        judged.append(case["ticket_id"])
+    return judged
+
+
 async def _end_cases(call: Call, asset: DictRow, component: str, fact: Fact, line: Mapping[str, Any]) -> list[int]:
-    """End the open cases that a fact settles, with their jobs; returns their numbers."""
-    key = {"asset_id": asset["asset_id"], "component": component}
-    model = await _known(call, "horizon_of_asset", key)
-    horizon = timedelta(hours=model["horizon_hours"])
+    """End the open cases that a replacement settles, with their jobs; returns their numbers."""
     ended: list[int] = []
     part_used = False
-    # All tickets are locked before any job and part, as the dispatch does, so that nobody waits in a circle.
-    for case in await (await call.connection.execute(SQL["lock_open_cases"], key)).fetchall():
-        outcome = outcome_of(fact, case["kind"], case["opened_at"], horizon)
-        if outcome is None:
-            continue
+    for case, outcome in await _settled_cases(call, asset, component, fact):
         ticket_id = case["ticket_id"]
         await append_event(call, ticket_id, "fact", line)
         job = await _row(call, "open_job", {"ticket_id": ticket_id})
@@ -143,3 +149,19 @@ async def _end_cases(call: Call, asset: DictRow, component: str, fact: Fact, lin
             part_used = part_used or uses_part
         ended.append(ticket_id)
     return ended
+
+
+async def _settled_cases(call: Call, asset: DictRow, component: str, fact: Fact) -> list[tuple[DictRow, str]]:
+    """The open cases of a component about which a fact says something, locked, each with its outcome."""
+    key = {"asset_id": asset["asset_id"], "component": component}
+    model = await _known(call, "horizon_of_asset", key)
+    horizon = timedelta(hours=model["horizon_hours"])
+    # All tickets are locked before any job and part, as the dispatch does, so that nobody waits in a circle.
+    cases = await (await call.connection.execute(SQL["lock_open_cases"], key)).fetchall()
+    settled: list[tuple[DictRow, str]] = []
+    for case in cases:
+        outcome = outcome_of(fact, case["kind"], case["opened_at"], horizon)
+        if outcome is not None:
+            # What a failure has said of a case, its repair does not unsay.
+            settled.append((case, case["outcome"] or outcome))
+    return settled

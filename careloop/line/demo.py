@@ -82,13 +82,11 @@ class Demo:
         for failure in failures:
             serial, component = failure["serial"], failure["component"]
             fact = {"component": component, "failed_at": failure["failed_at"]}
-            client.post(f"/v1/assets/{serial}/failures", fact, now=now)
+            told = client.post(f"/v1/assets/{serial}/failures", fact, now=now)
             self.course.failures += 1
             self.course.before_training += not self._trained
-            open_cases = client.pages(
-                "/v1/tickets", serial=serial, kind="preventive", state="open,scheduled,in_progress"
-            )
-            if any(ticket["component"] == component for ticket in open_cases):
+            if told["ticket_ids"]:
+                # Somebody is on the way already; the visit becomes urgent.
                 self.course.announced += 1
                 continue
             ticket = {

@@ -115,6 +115,13 @@ class Replay:
     def _register(self) -> None:
         post, now = self._line.client.post, self._window.starts_at
         machines = self._recording.machines
+        target = {
+            "name": "file",
+            "kind": "apprise",
+            "url": f"careloop-file://{self._line.alerts_file}",
+            "topics": ["*"],
+        }
+        post("/v1/alert-targets", target, now=now)
         for component in COMPONENTS:
             post(
                 "/v1/parts",
@@ -198,7 +205,10 @@ class Replay:
                 self._complete_unfounded(job, now)
 
     def _complete_unfounded(self, job: Job, now: datetime) -> None:
-        self._line.client.post(f"/v1/jobs/{job['job_id']}/complete", {"outcome": "no_fault_found"}, now=now)
+        # Some failures stand in the recording without a replacement: their case is confirmed, and ends here.
+        ticket = self._line.client.get(f"/v1/tickets/{job['ticket_id']}")
+        outcome = ticket["outcome"] or "no_fault_found"
+        self._line.client.post(f"/v1/jobs/{job['job_id']}/complete", {"outcome": outcome}, now=now)
 
 
 def _product_model(model: str) -> dict[str, Any]:

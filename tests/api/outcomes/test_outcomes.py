@@ -38,7 +38,7 @@ def stock(client):
 
 def test_a_failure_is_recorded_once_and_completed_later(desk) -> None:
     first = fail(desk, description="dry run")
-    assert (first["created"], first["serial"], first["component"], first["resolved_ticket_ids"]) == (
+    assert (first["created"], first["serial"], first["component"], first["ticket_ids"]) == (
         True,
         "HD5-1",
         "pump",
@@ -125,29 +125,42 @@ def test_who_may_tell(api, desk) -> None:
 # The loop ---------------------------------------------------------------------------------------
 
 
-def test_a_failure_confirms_the_case_and_finishes_its_job(desk, open_case, dispatched) -> None:
+def test_a_failure_confirms_the_case_and_the_replacement_finishes_its_job(desk, open_case, dispatched) -> None:
     ticket = open_case()
     job = dispatched(ticket)
     assert stock(desk) == (10, 1)
-    failure = fail(desk)
-    assert failure["resolved_ticket_ids"] == [ticket["ticket_id"]]
+    assert fail(desk)["ticket_ids"] == [ticket["ticket_id"]]
+    judged = read(desk, ticket)
+    assert (judged["state"], judged["outcome"], judged["priority"]) == ("scheduled", "confirmed", "urgent")
+    assert desk.get(f"/v1/jobs/{job['job_id']}")["state"] == "dispatched"
+    assert stock(desk) == (10, 1)
+    mended_at = LATER + timedelta(hours=2)
+    assert replace(desk, "failure", at=mended_at)["ticket_ids"] == [ticket["ticket_id"]]
     ended, done = read(desk, ticket), desk.get(f"/v1/jobs/{job['job_id']}")
     assert (ended["state"], ended["outcome"]) == ("resolved", "confirmed")
-    assert datetime.fromisoformat(ended["closed_at"]) == LATER
+    assert datetime.fromisoformat(ended["closed_at"]) == mended_at
     assert (done["state"], done["outcome"], done["visit"]["state"]) == ("completed", "confirmed", "completed")
-    assert datetime.fromisoformat(done["completed_at"]) == LATER
+    assert datetime.fromisoformat(done["completed_at"]) == mended_at
     assert stock(desk) == (9, 0)
     kinds = [line["kind"] for line in desk.pages(f"/v1/tickets/{ticket['ticket_id']}/events")]
-    assert kinds == ["opened", "state", "fact", "state"]
+    assert kinds == ["opened", "state", "fact", "fact", "state"]
 
 
-def test_the_replacement_after_the_failure_finds_nothing_left(desk, open_case, dispatched) -> None:
+def test_the_replacement_tells_when_the_asset_worked_again(desk) -> None:
+    fail(desk)
+    replace(desk, "failure", at=LATER)
+    assert desk.get("/v1/failures")["items"][0]["restored_at"] is None
+    mended_at = LATER + timedelta(hours=5)
+    replace(desk, "failure", at=mended_at)
+    assert datetime.fromisoformat(desk.get("/v1/failures")["items"][0]["restored_at"]) == mended_at
+
+
+def test_what_a_failure_has_said_of_a_case_its_repair_does_not_unsay(desk, open_case, dispatched) -> None:
     ticket = open_case()
     dispatched(ticket)
     fail(desk)
-    assert replace(desk, "failure")["resolved_ticket_ids"] == []
+    replace(desk, "scheduled", at=LATER + timedelta(hours=1))
     assert read(desk, ticket)["outcome"] == "confirmed"
-    assert stock(desk) == (9, 0)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +169,7 @@ def test_the_replacement_after_the_failure_finds_nothing_left(desk, open_case, d
 def test_a_replacement_ends_the_case_with_its_outcome(desk, open_case, dispatched, reason, outcome) -> None:
     ticket = open_case()
     job = dispatched(ticket)
-    assert replace(desk, reason)["resolved_ticket_ids"] == [ticket["ticket_id"]]
+    assert replace(desk, reason)["ticket_ids"] == [ticket["ticket_id"]]
     assert (read(desk, ticket)["state"], read(desk, ticket)["outcome"]) == ("resolved", outcome)
     assert desk.get(f"/v1/jobs/{job['job_id']}")["outcome"] == outcome
     assert stock(desk) == (9, 0)
@@ -164,7 +177,7 @@ def test_a_replacement_ends_the_case_with_its_outcome(desk, open_case, dispatche
 
 def test_a_case_without_a_job_is_resolved_directly(desk, open_case) -> None:
     ticket = open_case()
-    assert fail(desk)["resolved_ticket_ids"] == [ticket["ticket_id"]]
+    assert replace(desk, "failure")["ticket_ids"] == [ticket["ticket_id"]]
     assert read(desk, ticket)["outcome"] == "confirmed"
     assert list(desk.pages("/v1/jobs")) == []
 
@@ -176,17 +189,17 @@ def test_other_components_assets_and_kinds_stay_open(desk, open_case) -> None:
         open_case(kind="repair", title="Dead"),
         open_case(kind="complaint", title="Too loud"),
     ]
-    assert fail(desk)["resolved_ticket_ids"] == []
+    assert fail(desk)["ticket_ids"] == []
     assert {read(desk, ticket)["state"] for ticket in others} == {"open"}
 
 
 def test_a_repair_ends_with_the_replacement_not_with_the_failure(desk, open_case, dispatched) -> None:
     repair = open_case(kind="repair", title="Dead")
     job = dispatched(repair)
-    assert fail(desk)["resolved_ticket_ids"] == []
+    assert fail(desk)["ticket_ids"] == []
     assert read(desk, repair)["state"] == "scheduled"
     replaced = replace(desk, "failure", at=LATER + timedelta(hours=1))
-    assert replaced["resolved_ticket_ids"] == [repair["ticket_id"]]
+    assert replaced["ticket_ids"] == [repair["ticket_id"]]
     assert (read(desk, repair)["state"], read(desk, repair)["outcome"]) == ("resolved", "confirmed")
     assert desk.get(f"/v1/jobs/{job['job_id']}")["state"] == "completed"
 
@@ -197,7 +210,7 @@ def test_one_replacement_uses_one_part(desk, open_case, dispatched) -> None:
     dispatched(repair, hours=28)
     assert stock(desk) == (10, 2)
     replaced = replace(desk, "failure")
-    assert replaced["resolved_ticket_ids"] == [preventive["ticket_id"], repair["ticket_id"]]
+    assert replaced["ticket_ids"] == [preventive["ticket_id"], repair["ticket_id"]]
     assert stock(desk) == (9, 0)
 
 
@@ -205,19 +218,21 @@ def test_a_case_opened_after_the_failure_is_superseded_and_gives_its_part_back(d
     ticket = open_case()
     dispatched(ticket)
     fail(desk, at=NOW - timedelta(hours=3), now=LATER)
+    replace(desk, "failure", at=NOW - timedelta(hours=3), now=LATER)
     assert (read(desk, ticket)["state"], read(desk, ticket)["outcome"]) == ("resolved", "superseded")
     assert stock(desk) == (10, 0)
 
 
 def test_an_imported_history_ends_no_case(desk, open_case) -> None:
     ticket = open_case()
-    assert fail(desk, at=NOW - timedelta(days=300), now=LATER)["resolved_ticket_ids"] == []
+    assert fail(desk, at=NOW - timedelta(days=300), now=LATER)["ticket_ids"] == []
     assert read(desk, ticket)["state"] == "open"
 
 
 def test_the_next_case_of_the_same_component_can_open(desk, open_case) -> None:
     first = open_case()
     fail(desk)
+    replace(desk, "failure")
     second = open_case()
     assert (second["created"], second["ticket_id"] > first["ticket_id"]) == (True, True)
     assert fail(desk)["created"] is False
@@ -237,7 +252,7 @@ def test_one_fact_told_by_many_at_once_counts_once(api, desk, open_case, dispatc
     with ThreadPoolExecutor(6) as pool:
         facts = list(pool.map(tell, range(6)))
     assert [fact["created"] for fact in facts].count(True) == 2
-    assert [number for fact in facts for number in fact["resolved_ticket_ids"]] == [ticket["ticket_id"]]
+    assert {number for fact in facts for number in fact["ticket_ids"]} == {ticket["ticket_id"]}
     assert stock(desk) == (9, 0)
     with connect(api.database_url) as connection:
         consumed = connection.execute("SELECT count(*) AS n FROM service.stock_movement WHERE kind = 'consume'")
@@ -262,13 +277,13 @@ def test_a_fact_and_a_completion_at_once_end_the_case_once(api, desk, open_case,
         def tell(start=start, at=at):
             with api.client("service") as client:
                 start.wait()
-                return fail(client, at=at)
+                return replace(client, "failure", at=at)
 
         with ThreadPoolExecutor(2) as pool:
             completed, told = pool.submit(complete), pool.submit(tell)
             completion, fact = completed.result(), told.result()
         ended = read(desk, ticket)
-        if fact["resolved_ticket_ids"]:
+        if fact["ticket_ids"]:
             assert (completion, ended["outcome"]) == ("/problems/job-state", "confirmed")
         else:
             assert (completion["state"], ended["outcome"]) == ("completed", "other_fault")
