@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,25 @@ from careloop.settings import ApiClientSettings
 from careloop.stack.process import careloop_command
 
 
+class _LiveClient(CareloopClient):
+    """Leaves the time to the API, which refuses to be told it when it runs on the system clock."""
+
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        now: datetime | None = None,  # noqa: ARG002 - the parent's parameter, left out on purpose
+        key: str | None = None,
+    ) -> Any:
+        return super().post(path, body, key=key)
+
+
 def run(config: Path, alerts_file: Path) -> int:
     """Register the fleet of a configuration, unless it is registered already."""
     settings = ApiClientSettings()
     fleet = _edge("fleet", "--config", str(config))
-    with CareloopClient(settings.api_url, settings.api_key) as client:
+    with _LiveClient(settings.api_url, settings.api_key) as client:
         known = {asset["serial"] for asset in client.assets()}
         if any(machine["serial"] in known for machine in fleet):
             print(f"{len(known)} assets are registered already")

@@ -103,10 +103,12 @@ class EmbeddedStack:
         """
         self._take_directory()
         self.left_behind = self.registry.stop_orphans()
-        if self.api_port and not port_is_free(self.api_port):
-            raise CareloopError(f"port {self.api_port} for the REST API is in use; free it or choose another")
-        self.api_port = self.api_port or free_port()
         postgres_port, broker_port = self._ports
+        # Looked at before anything is started; PostgreSQL looks itself, since it may be adopted on its port.
+        for port, what in ((self.api_port, "the REST API"), (broker_port, "the MQTT broker")):
+            if port and not port_is_free(port) and not (what == "the MQTT broker" and self._broker_url):
+                raise CareloopError(f"port {port} for {what} is in use; free it or choose another")
+        self.api_port = self.api_port or free_port()
         if self.postgres:
             self.postgres.start(postgres_port, self._database_settings)
         if self._broker_url is None:
@@ -126,6 +128,7 @@ class EmbeddedStack:
         try:
             if self.broker:
                 self.broker.stop()
+                self.registry.remove("broker")
             if self.postgres:
                 self.postgres.stop()
         finally:

@@ -110,7 +110,7 @@ class Supervisor:
             process.exit_code,
             pause_s,
             process.log_file,
-            process.last_log_lines(),
+            process.last_log_lines(1),
         )
 
     def _start(self, watched: _Watched) -> None:
