@@ -10,7 +10,7 @@ has `error` with one line of text.
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -20,7 +20,7 @@ Handler = Callable[[datetime, Mapping[str, Any]], Answer]
 log = logging.getLogger(__name__)
 
 
-def serve_steps(requests: TextIO, answers: TextIO, handlers: Mapping[str, Handler]) -> None:
+def serve_steps(requests: Iterable[str], answers: TextIO, handlers: Mapping[str, Handler]) -> None:
     """Answer requests until standard input ends.
 
     Args:
@@ -45,7 +45,8 @@ def _answer(line: str, handlers: Mapping[str, Handler]) -> Answer:
         return {"do": do, "error": f"unknown step {do!r}; one of: {', '.join(sorted(handlers))}"}
     try:
         return {"do": do, **handler(parse_time(request["now"]), request)}
-    except Exception as error:  # noqa: BLE001 - the conductor must hear of any failure; the traceback goes to the log
+    except Exception as error:
+        # The conductor must hear of any failure; the traceback goes to the log.
         log.exception("step %s failed", do)
         return {"do": do, "error": f"{type(error).__name__}: {error}"}
 

@@ -80,6 +80,7 @@ class Agent:
         self.sources = sources
         self.tally = Tally()
         self.woken = threading.Event()
+        self._hurried = False
         self._rules = rules
         self._memory = RuleMemory(active={tuple(key) for key in json.loads(buffer.recall(ACTIVE_ALARMS) or "[]")})
         self._stored_alarms = set(self._memory.active)
@@ -147,10 +148,15 @@ class Agent:
             for stored in self.buffer.take(free):
                 self.publisher.send(stored)
 
+    def hurry(self) -> None:
+        """Wait for the broker no longer than `stop` does; called by a signal's handler."""
+        self._hurried = True
+        self.woken.set()
+
     def drain(self, timeout_s: float) -> None:
         """Publish until the buffer is empty, or the time is up."""
         until = self._monotonic() + timeout_s
-        while self.buffer.depth.messages:
+        while self.buffer.depth.messages and not self._hurried:
             self.woken.clear()
             self.pump()
             if not self.buffer.depth.messages:
@@ -164,6 +170,7 @@ class Agent:
     def stop(self, timeout_s: float) -> None:
         """Store what waits, publish what can be, say offline, close everything."""
         try:
+            self._hurried = False
             self.commit()
             if self.publisher.connected:
                 self.drain(timeout_s)

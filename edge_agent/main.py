@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import select
 import signal
 import sys
 import tempfile
@@ -179,18 +181,46 @@ def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> int:
 
 def _run_steps(agent: Agent, settings: EdgeSettings) -> int:
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise SystemExit(0)
+        agent.hurry()
 
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     steps = _Steps(agent, settings.edge_publish_timeout_s)
     agent.start(None)
     try:
         serve_steps(
-            sys.stdin, sys.stdout, {"advance": steps.advance, "inspect": steps.inspect, "replace": steps.replace}
+            _lines_until_signal(),
+            sys.stdout,
+            {"advance": steps.advance, "inspect": steps.inspect, "replace": steps.replace},
         )
     finally:
         agent.stop(settings.edge_stop_timeout_s)
     return 0
+
+
+def _lines_until_signal() -> Iterator[str]:
+    """The lines of standard input, until it ends or a signal comes.
+
+    A signal that arrives just before a blocking read would be noticed only after it; a pipe that the signal itself
+    writes to is not missed.
+    """
+    wakened, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker)
+    given = sys.stdin.fileno()
+    parts: list[bytes] = []
+    while True:
+        ready, _, _ = select.select([given, wakened], [], [])
+        if wakened in ready:
+            return
+        chunk = os.read(given, 1 << 20)
+        if not chunk:
+            return
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            yield b"".join([*parts, line]).decode()
+            parts.clear()
+        parts.append(rest)
 
 
 class _Steps:

@@ -16,7 +16,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from careloop.stack.broker import EmbeddedBroker
-from careloop.stack.ports import free_port
+from careloop.stack.ports import free_port, port_is_free
 
 PATIENCE_S = 20.0
 WORDS = [sys.executable, "-c", "import sys; from careloop.cli import main; sys.exit(main())", "edge"]
@@ -42,8 +42,14 @@ class Listener:
     def of(self, channel: str) -> list[mqtt.MQTTMessage]:
         return [message for message in list(self.messages) if message.topic.endswith(f"/{channel}")]
 
-    def readings(self) -> dict[tuple[str, str, float], float]:
-        """Value by serial, metric and time; one reading in two different messages fails."""
+    def readings(self, at_least: int = 1) -> dict[tuple[str, str, float], float]:
+        """Value by serial, metric and time, once so many came; one reading in two different messages fails."""
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self._readings()) < at_least and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return self._readings()
+
+    def _readings(self) -> dict[tuple[str, str, float], float]:
         found: dict[tuple[str, str, float], float] = {}
         for topic, payload in {(message.topic, message.payload) for message in self.of("telemetry")}:
             serial = topic.split("/")[2]
@@ -162,6 +168,7 @@ def mosquitto(tmp_path: Path) -> Iterator[str]:
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_packet_size 20000\n")
     process = subprocess.Popen([program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
+        wait_until(lambda: not port_is_free(port), "mosquitto listens")
         yield f"mqtt://127.0.0.1:{port}"
     finally:
         process.terminate()
