@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 GROUP = "careloop-ingest"
 KEEPALIVE_S = 30
+SHORT_CONNECTION = timedelta(seconds=10)
+SUSPICIOUS_CONNECTIONS = 3
 _LOGIN_REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Bad authentication method"}
 
 
@@ -44,7 +46,8 @@ class Consumer:
         self._lock = Lock()
         # Counts connections: packet identifiers mean something on the connection they came over only.
         self._connection = 0
-        self._was_connected = False
+        self._connected_at: datetime | None = None
+        self._short_connections = 0
         self.failure: str | None = None
         self._broker = urlsplit(settings.broker_url)
         self._client = self._make_client()
@@ -103,7 +106,7 @@ class Consumer:
         if reason.is_failure:
             self._refused(reason)
             return
-        self._was_connected = True
+        self._connected_at = self._now()
         shared = f"$share/{GROUP}/"
         wanted, other = (shared, "") if self._settings.ingest_shared else ("", shared)
         streams = [subscription("telemetry"), subscription("event")]
@@ -118,7 +121,7 @@ class Consumer:
         )  # fmt: skip
 
     def _refused(self, reason: ReasonCode) -> None:
-        if str(reason) in _LOGIN_REFUSED and not self._was_connected:
+        if str(reason) in _LOGIN_REFUSED and self._connected_at is None:
             self.failure = (
                 f"the broker {self._broker.hostname}:{self._broker.port} refuses the login ({reason}); "
                 "put user and password into CARELOOP_BROKER_URL"
@@ -142,7 +145,19 @@ class Consumer:
             )
         if reason.is_failure:
             log.warning("connection to the broker lost (%s); connecting again", reason)
+            self._suspect_a_twin()
         self._inbox.forget_connections_before(self._connection)
+
+    def _suspect_a_twin(self) -> None:
+        """Two processes of one name throw each other out, and not every broker says so; nothing is lost, only time."""
+        short = self._connected_at is not None and self._now() - self._connected_at < SHORT_CONNECTION
+        self._short_connections = self._short_connections + 1 if short else 0
+        if self._short_connections >= SUSPICIOUS_CONNECTIONS:
+            log.error(
+                "%d connections in a row did not last; does another process run as %s? "
+                "Give each worker its own CARELOOP_INGEST_WORKER",
+                self._short_connections, self._settings.ingest_worker,
+            )  # fmt: skip
 
     def _on_subscribe(
         self, _client: Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _properties: Any

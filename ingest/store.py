@@ -84,6 +84,11 @@ class DeadLetter:
     identity: UUID
     problem: Problem
 
+    @property
+    def counts(self) -> bool:
+        """Whether its message is counted as delivered; states are not, since a broker sends retained ones again."""
+        return not self.delivery.topic.endswith("/state")
+
 
 @dataclass(slots=True)
 class Batch:
@@ -158,14 +163,16 @@ class Store:
         events = self._copy_events(new)
         self._set_states(batch.states)
         whole = self._add_dead_letters(batch.dead_letters)
+        counted = [letter for letter in batch.dead_letters if letter.counts]
+        new_dead = set(whole) & {letter.identity for letter in counted}
         partial = self._add_dead_letters(
             DeadLetter(message.delivery, message.identity, problem) for message in new for problem in message.problems
         )
         self._copy_rollup_due(new)
-        messages = len(new) + len(set(whole))
-        given = len(batch.messages) + len(batch.dead_letters)
+        messages = len(new) + len(new_dead)
+        given = len(batch.messages) + len(counted)
         stored = Stored(messages, given - messages, rows, events, len(whole) + len(partial))
-        if given:
+        if stored != Stored():
             self._count(stored, now)
         return stored
 
