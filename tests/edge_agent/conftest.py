@@ -4,9 +4,11 @@ import queue
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -155,21 +157,52 @@ def eventually() -> Callable[[Callable[[], object], str], None]:
     return wait_until
 
 
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[str]:
-    """Debian's mosquitto, which tells a publisher that nobody is subscribed."""
-    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if program is None:
+def needed(program: str) -> str:
+    """Where a Debian program is; on CI a missing one is a failure, elsewhere the test is skipped."""
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
+    if found is None:
         if os.environ.get("CI") == "true":
-            pytest.fail("mosquitto is missing; apt-get install mosquitto")
-        pytest.skip("mosquitto is missing; apt-get install mosquitto")
-    port = free_port()
-    config = tmp_path / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_packet_size 20000\n")
+            pytest.fail(f"{program} is missing; apt-get install {program}")
+        pytest.skip(f"{program} is missing; apt-get install {program}")
+    return found
+
+
+@contextmanager
+def running_mosquitto(directory: Path, *lines: str) -> Iterator[int]:
+    program, port = needed("mosquitto"), free_port()
+    config = directory / "mosquitto.conf"
+    config.write_text("\n".join([f"listener {port} 127.0.0.1", "allow_anonymous true", *lines, ""]))
     process = subprocess.Popen([program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: not port_is_free(port), "mosquitto listens")
-        yield f"mqtt://127.0.0.1:{port}"
+        yield port
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[str]:
+    """Debian's mosquitto, which tells a publisher that nobody is subscribed."""
+    with running_mosquitto(tmp_path, "max_packet_size 20000") as port:
+        yield f"mqtt://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def tls_mosquitto(servers_directory: Path) -> Iterator[tuple[str, Path]]:
+    """A mosquitto that wants a client certificate, and the directory of `cert.pem` (everyone's) and `key.pem`."""
+    with tempfile.TemporaryDirectory(dir=servers_directory) as name:
+        directory = Path(name)
+        cert, key = directory / "cert.pem", directory / "key.pem"
+        subprocess.run(
+            [needed("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+             "-keyout", str(key), "-out", str(cert)],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        # Started as root, mosquitto drops to a user of its own before it reads them.
+        for path in (directory, cert, key):
+            path.chmod(0o755)
+        lines = (f"certfile {cert}", f"keyfile {key}", f"cafile {cert}", "require_certificate true")
+        with running_mosquitto(directory, *lines) as port:
+            yield f"mqtts://127.0.0.1:{port}", directory

@@ -296,6 +296,32 @@ def test_a_source_that_fails_now_and_then_is_asked_again_and_goes_on_where_it_wa
     agent.stop(2.0)
 
 
+def test_mutual_tls(make_agent, tls_mosquitto):
+    url, directory = tls_mosquitto
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    feed = Feed(FeedConfig(kind="feed"))
+    link = Link(url, ca_file=cert, cert_file=cert, key_file=key, wait_for_subscriber=False)
+    agent = make_agent(link, "tls-gw", feed)
+    agent.start(None)
+    offer(feed, "TLS", 40)
+    take(agent)
+    agent.drain(10.0)
+    assert agent.tally.published_messages == 2
+    agent.stop(2.0)
+
+
+def test_a_broker_whose_certificate_nobody_vouches_for_gets_nothing(make_agent, tls_mosquitto):
+    feed = Feed(FeedConfig(kind="feed"))
+    agent = make_agent(Link(tls_mosquitto[0], reconnect_min_s=0.05, reconnect_max_s=0.1), "tls-gw", feed)
+    agent.start(None)
+    offer(feed, "TLS", 40)
+    take(agent)
+    agent.drain(1.0)
+    assert not agent.publisher.connected
+    assert agent.buffer.depth.messages == 2
+    agent.stop(0.5)
+
+
 def test_tls_files_that_cannot_be_read_are_named(make_agent, tmp_path):
     link = Link("mqtts://127.0.0.1:8883", ca_file=tmp_path / "none.pem")
     with pytest.raises(CareloopError, match="ca_file"):
