@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from api.access.service import SQL, create_key
 from api.conventions.call import CallRoute, CurrentCall, allow
@@ -41,8 +41,9 @@ class CreatedApiKey(ApiKey):
 
 
 @router.post("", status_code=201, dependencies=[allow()])
-async def make_key(body: NewApiKey, call: CurrentCall) -> CreatedApiKey:
+async def make_key(body: NewApiKey, call: CurrentCall, response: Response) -> CreatedApiKey:
     """Make an API key."""
+    response.headers["Cache-Control"] = "no-store"
     key, row = await create_key(call.connection, body.name, body.role, body.expires_at, call.now)
     return CreatedApiKey(key=key, **row)
 

@@ -24,6 +24,8 @@ async def create_alert_target(body: NewAlertTarget, call: CurrentCall, response:
     """Add a target. For administrators only: it makes this server call any address, or write any file, named here."""
     target = CreatedAlertTarget(**await service.create_target(call, body))
     tag(response, target.version)
+    if target.secret is not None:
+        response.headers["Cache-Control"] = "no-store"
     return target
 
 

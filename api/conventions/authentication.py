@@ -6,7 +6,6 @@ refused for everything else: a browser would add it to requests that another sit
 """
 
 import base64
-import binascii
 import hashlib
 from datetime import datetime
 
@@ -62,5 +61,5 @@ def _password(credentials: str) -> str:
     """The password of HTTP Basic; empty when it is none."""
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[2].strip()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return ""

@@ -20,7 +20,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from api.conventions.authentication import authenticate
-from api.conventions.problems import Problem
+from api.conventions.problems import MEDIA_TYPE, Problem, problem_response
 from api.conventions.roles import Principal, Role
 from careloop.database.queries import load_queries
 from careloop.stepping import parse_time
@@ -161,7 +161,13 @@ async def _stored(
 
 async def _store(call: Call, request: Request, key: str, request_hash: bytes, response: Response) -> None:
     """Keep the answer; refusals changed nothing and are judged anew each time."""
+    status, body = response.status_code, bytes(response.body)
     kept = {name: value for name, value in response.headers.items() if name in {"content-type", "etag", "location"}}
+    if response.headers.get("cache-control") == "no-store":
+        # It holds a secret, which is shown once and kept nowhere.
+        detail = "this was done already; its answer held a secret that is shown once: revoke it and make another"
+        refusal = problem_response(request, Problem.conflict("secret-shown-once", detail))
+        status, body, kept = refusal.status_code, bytes(refusal.body), {"content-type": MEDIA_TYPE}
     await call.connection.execute(
         SQL["insert_idempotency_key"],
         {
@@ -170,9 +176,9 @@ async def _store(call: Call, request: Request, key: str, request_hash: bytes, re
             "method": request.method,
             "path": request.url.path,
             "request_hash": request_hash,
-            "status": response.status_code,
+            "status": status,
             "headers": Jsonb(kept, dumps=json.dumps),
-            "body": bytes(response.body),
+            "body": body,
             "now": call.now,
         },
     )

@@ -95,33 +95,34 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def of_problem(request: Request, problem: Problem) -> JSONResponse:
-        return _response(request, problem)
+        return problem_response(request, problem)
 
     @app.exception_handler(RequestValidationError)
     async def of_validation(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = [{"field": _field(item["loc"]), "message": item["msg"]} for item in error.errors()]
         detail = "; ".join(f"{item['field']}: {item['message']}" for item in errors)
-        return _response(request, Problem(422, "bad-field", detail, errors=errors))
+        return problem_response(request, Problem(422, "bad-field", detail, errors=errors))
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> JSONResponse:
         slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http")
-        return _response(request, Problem(error.status_code, slug, str(error.detail), headers=error.headers))
+        return problem_response(request, Problem(error.status_code, slug, str(error.detail), headers=error.headers))
 
     @app.exception_handler(PoolTimeout)
     @app.exception_handler(OperationalError)
     async def of_database(request: Request, error: Exception) -> JSONResponse:
         log.error("database: %s", error)
         detail = "the database does not answer; try again"
-        return _response(request, Problem(503, "database-unavailable", detail, headers={"Retry-After": "2"}))
+        return problem_response(request, Problem(503, "database-unavailable", detail, headers={"Retry-After": "2"}))
 
     @app.exception_handler(Exception)
     async def of_defect(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return _response(request, Problem(500, "defect", "careloop has a defect here; the server's log has the trace"))
+        return problem_response(request, Problem(500, "defect", "careloop has a defect here; the server's log has the trace"))
 
 
-def _response(request: Request, problem: Problem) -> JSONResponse:
+def problem_response(request: Request, problem: Problem) -> JSONResponse:
+    """The problem as an answer to a request."""
     document = {
         "type": f"/problems/{problem.slug}",
         "title": problem.slug.replace("-", " "),

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from html import escape
 from io import StringIO
 from itertools import pairwise
 
@@ -84,5 +85,4 @@ def _inline(svg: str, title: str) -> str:
     rest = re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.DOTALL)
     rest = re.sub(r'<style type="text/css">.*?</style>', "", rest, flags=re.DOTALL)
     rest = re.sub(r'<g id="[^"]*"', "<g", rest)
-    label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return f'{opening} role="img" aria-label="{label}">{rest}'
+    return f'{opening} role="img" aria-label="{escape(title)}">{rest}'

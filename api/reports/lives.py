@@ -89,7 +89,7 @@ def lives_of(
         if isinstance(fact, Failure):
             if not failed_last or at > starts_at:
                 lives.append(Life(starts_at, at, failed=True))
-            starts_at = max(at, fact.restored_at or at)
+            starts_at = max(starts_at, at, fact.restored_at or at)
             failed_last = True
         else:
             answers_failure = failed_last and (fact.reason == "failure" or at <= starts_at)

@@ -22,7 +22,7 @@ METHODS: Mapping[str, str] = {
         "while the component is still down counts once."
     ),
     "mttr": (
-        "Mean time to repair, the arithmetic mean from failure to restoration, of the failures for which both are known. "
+        "Mean time to repair, the arithmetic mean from failure to restoration where both are known. "
         "Bounds assume lognormal repair times: two-sided 95 % by the modified Cox method (Olsson 2005), from three "
         "repairs on, widened where needed to hold the mean; times under a minute count as a minute."
     ),
