@@ -31,3 +31,4 @@ def test_inside_each_room_every_module_stands_on_a_layer(root: Path) -> None:
     contracts = _project(root)["tool"]["importlinter"]["contracts"]
     exhaustive = {room for contract in contracts if contract.get("exhaustive") for room in contract["containers"]}
     assert {"careloop", "edge_agent", "ingest", "predictor", "scheduler", "api"} <= exhaustive
+    assert {f"api.{path.parent.name}" for path in root.glob("api/*/routes.py")} <= exhaustive
