@@ -100,14 +100,15 @@ SELECT %(job_id)s, part_id, quantity FROM service.plan_part WHERE plan_id = %(pl
 WITH picked AS (SELECT * FROM service.job WHERE job_id = %(job_id)s)
 
 -- name: pick_jobs_by_state
--- A branch per state, so that each walks its own stretch of the index and stops at the page's end.
+-- A branch per state that walks its own stretch of the index (state, job_id) and stops at the page's end. Written as
+-- a range, because with `state = …` the planner, who cannot know how rare the state is, walks all jobs by their number.
 WITH picked AS (
     SELECT j.*
     FROM unnest(%(states)s::text[]) AS wanted (state)
     CROSS JOIN LATERAL (
         SELECT * FROM service.job
-        WHERE state = wanted.state AND job_id > %(after_id)s
-        ORDER BY job_id
+        WHERE (state, job_id) > (wanted.state, %(after_id)s) AND state <= wanted.state
+        ORDER BY state, job_id
         LIMIT %(fetch)s
     ) j
     ORDER BY j.job_id
@@ -199,15 +200,16 @@ UPDATE service.visit SET state = CASE state WHEN 'planned' THEN 'cancelled' ELSE
 WHERE job_id = %(job_id)s AND state IN ('planned', 'started')
 
 -- name: list_visits
+-- A range per state, as in pick_jobs_by_state.
 SELECT v.visit_id, v.job_id, v.technician_id, v.starts_at, v.ends_at, v.state
 FROM unnest(%(states)s::text[]) AS wanted (state)
 CROSS JOIN LATERAL (
     SELECT * FROM service.visit
-    WHERE state = wanted.state AND visit_id > %(after_id)s
+    WHERE (state, visit_id) > (wanted.state, %(after_id)s) AND state <= wanted.state
       AND (%(technician_id)s::bigint IS NULL OR technician_id = %(technician_id)s)
       AND (%(ends_after)s::timestamptz IS NULL OR ends_at > %(ends_after)s)
       AND (%(starts_before)s::timestamptz IS NULL OR starts_at < %(starts_before)s)
-    ORDER BY visit_id
+    ORDER BY state, visit_id
     LIMIT %(fetch)s
 ) v
 ORDER BY v.visit_id

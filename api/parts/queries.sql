@@ -127,13 +127,14 @@ JOIN service.warehouse w USING (warehouse_id)
 WHERE r.reservation_id = %(reservation_id)s
 
 -- name: list_reservations
+-- A range per state: with `state = …` the planner, who cannot know how rare the state is, walks all reservations.
 SELECT r.reservation_id, r.job_id, p.sku, w.code AS warehouse, r.quantity, r.state, r.available_at, r.created_at,
        r.version
 FROM unnest(%(states)s::text[]) AS wanted (state)
 CROSS JOIN LATERAL (
     SELECT * FROM service.reservation
-    WHERE state = wanted.state AND reservation_id > %(after_id)s
-    ORDER BY reservation_id
+    WHERE (state, reservation_id) > (wanted.state, %(after_id)s) AND state <= wanted.state
+    ORDER BY state, reservation_id
     LIMIT %(fetch)s
 ) r
 JOIN service.part p USING (part_id)

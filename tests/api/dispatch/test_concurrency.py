@@ -1,36 +1,10 @@
 """Many hands on the same tickets, jobs and technicians: real threads against the real server and database."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
-
-import pytest
 
 from careloop.client import ProblemError
 
 THREADS = 16
-
-
-@pytest.fixture
-def at_once(api):
-    """Each argument in a thread with a client of its own, all let go at the same moment; answers or problems."""
-
-    def run_all(work, arguments):
-        gate = Barrier(len(arguments))
-
-        def run(argument):
-            with api.client("service") as client:
-                client.get("/live")
-                gate.wait(30)
-                try:
-                    return work(client, argument)
-                except ProblemError as problem:
-                    return problem
-
-        with ThreadPoolExecutor(len(arguments)) as threads:
-            return list(threads.map(run, arguments))
-
-    return run_all
 
 
 def problems(answers) -> list[str]:

@@ -1,8 +1,6 @@
 """Stock under many hands at once: real threads against the real server and database."""
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
-from threading import Barrier
 
 import pytest
 
@@ -20,23 +18,6 @@ GROUP BY s.warehouse_id, s.part_id
 """
 
 
-def at_once(api, work, arguments):
-    """Each argument in a thread with a client of its own, all let go at the same moment; answers or problems."""
-    gate = Barrier(len(arguments))
-
-    def run(argument):
-        with api.client("service") as client:
-            client.get("/live")
-            gate.wait(30)
-            try:
-                return work(client, argument)
-            except ProblemError as problem:
-                return problem
-
-    with ThreadPoolExecutor(len(arguments)) as threads:
-        return list(threads.map(run, arguments))
-
-
 def check_balances(api) -> None:
     """What is on hand and reserved is what the ledger and the open reservations say."""
     with connect(api.database_url) as connection:
@@ -48,11 +29,11 @@ def check_balances(api) -> None:
         assert 0 <= row["reserved"] <= row["on_hand"]
 
 
-def test_the_last_piece_has_exactly_one_winner(api, stores) -> None:
+def test_the_last_piece_has_exactly_one_winner(api, stores, at_once) -> None:
     stores.part()
     stores.warehouse("HUB", pieces=1)
     jobs = [stores.job() for _ in range(THREADS)]
-    answers = at_once(api, lambda client, job_id: client.reserve(job_id, "PUMP", 1, now=None), jobs)
+    answers = at_once(lambda client, job_id: client.reserve(job_id, "PUMP", 1, now=None), jobs)
     won = [answer for answer in answers if not isinstance(answer, ProblemError)]
     lost = [answer.type for answer in answers if isinstance(answer, ProblemError)]
     assert (len(won), lost) == (1, ["/problems/no-stock"] * (THREADS - 1))
@@ -60,15 +41,15 @@ def test_the_last_piece_has_exactly_one_winner(api, stores) -> None:
     check_balances(api)
 
 
-def test_one_job_asked_for_sixteen_times_gets_one_reservation(api, stores) -> None:
+def test_one_job_asked_for_sixteen_times_gets_one_reservation(api, stores, at_once) -> None:
     stores.part()
     stores.warehouse("HUB", pieces=THREADS)
-    answers = at_once(api, lambda client, job_id: client.reserve(job_id, "PUMP", 1, now=None), [stores.job()] * THREADS)
+    answers = at_once(lambda client, job_id: client.reserve(job_id, "PUMP", 1, now=None), [stores.job()] * THREADS)
     assert {answer["reservation_id"] for answer in answers} == {1}
     assert stores.balance("HUB") == (THREADS, 1, THREADS - 1)
 
 
-def test_jobs_of_two_territories_share_three_warehouses_without_a_deadlock(api, stores) -> None:
+def test_jobs_of_two_territories_share_three_warehouses_without_a_deadlock(api, stores, at_once) -> None:
     """Opposite preferences: each territory's warehouse first, the other's next."""
     stores.part()
     for code, territory in (("NORTH", "north"), ("SOUTH", "south"), ("HUB", "middle")):
@@ -81,7 +62,7 @@ def test_jobs_of_two_territories_share_three_warehouses_without_a_deadlock(api, 
         client.post(f"/v1/parts/reservations/{number}/release", {})
         return client.reserve(job_id, "PUMP", 1, now=None)
 
-    answers = at_once(api, reserve_release_reserve, jobs)
+    answers = at_once(reserve_release_reserve, jobs)
     problems = {answer.type for answer in answers if isinstance(answer, ProblemError)}
     assert problems <= {"/problems/no-stock"}
     check_balances(api)
@@ -91,16 +72,16 @@ def test_jobs_of_two_territories_share_three_warehouses_without_a_deadlock(api, 
 
 
 @pytest.mark.parametrize(("action", "left"), [("release", (5, 0, 5)), ("consume", (4, 0, 4))])
-def test_a_reservation_is_ended_once(api, stores, action, left) -> None:
+def test_a_reservation_is_ended_once(api, stores, at_once, action, left) -> None:
     stores.part()
     stores.warehouse("HUB", pieces=5)
     number = stores.reserve(stores.job())["reservation_id"]
-    at_once(api, lambda client, _: client.post(f"/v1/parts/reservations/{number}/{action}", {}), range(THREADS))
+    at_once(lambda client, _: client.post(f"/v1/parts/reservations/{number}/{action}", {}), range(THREADS))
     assert stores.balance("HUB") == left
     check_balances(api)
 
 
-def test_cancelling_and_reserving_at_once_keeps_nothing_for_a_cancelled_job(api, stores) -> None:
+def test_cancelling_and_reserving_at_once_keeps_nothing_for_a_cancelled_job(api, stores, at_once) -> None:
     stores.part()
     stores.warehouse("HUB", pieces=THREADS)
     jobs = [stores.job() for _ in range(THREADS // 2)]
@@ -111,6 +92,6 @@ def test_cancelling_and_reserving_at_once_keeps_nothing_for_a_cancelled_job(api,
             return client.post(f"/v1/jobs/{job_id}/cancel", {"reason": "sold"})
         return client.reserve(job_id, "PUMP", 1, now=None)
 
-    at_once(api, either, [(action, job_id) for job_id in jobs for action in ("reserve", "cancel")])
+    at_once(either, [(action, job_id) for job_id in jobs for action in ("reserve", "cancel")])
     assert stores.balance("HUB") == (THREADS, 0, THREADS)
     check_balances(api)
