@@ -36,7 +36,11 @@ ORDER BY r.asset_id, r.component, r.replaced_at
 -- name: list_preventive_tickets
 SELECT t.asset_id, t.component, t.opened_at,
        CASE WHEN t.closed_at < %(until)s THEN t.closed_at END AS closed_at,
-       CASE WHEN t.closed_at < %(until)s THEN t.outcome END AS outcome
+       -- A failure tells the outcome at once, the case stays open until somebody has been there.
+       CASE WHEN t.closed_at < %(until)s
+                 OR EXISTS (SELECT 1 FROM service.ticket_event e
+                            WHERE e.ticket_id = t.ticket_id AND e.at < %(until)s AND e.detail ? 'outcome')
+            THEN t.outcome END AS outcome
 FROM service.ticket t JOIN service.asset a USING (asset_id) JOIN service.product_model m USING (model_id)
 WHERE t.kind = 'preventive'
   AND (%(model)s::text IS NULL OR m.code = %(model)s) AND (%(component)s::text IS NULL OR t.component = %(component)s)

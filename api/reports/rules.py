@@ -35,7 +35,8 @@ METHODS: Mapping[str, str] = {
     ),
     "prevention": (
         "Preventive tickets opened in the period, by what became of them. A failure is caught when a preventive ticket "
-        "of its asset and component was opened before it and still open at it; a ticket with outcome prevented saw its "
+        "of its asset and component was opened before it and still open at it, each ticket for the first failure after "
+        "it; a ticket with outcome prevented saw its "
         "component replaced before it failed. Lead time: from the ticket to that failure, or to the ticket's end."
     ),
 }
@@ -152,7 +153,7 @@ def report_of(facts: Facts, period: Period) -> Report:
             key = (asset.asset_id, component)
             its_lives = lives_of(asset, failures.get(key, ()), replacements.get(key, ()), period.until)
             lives += its_lives
-            failed_at[key] = [life.ends_at for life in its_lives if life.failed and period.holds(life.ends_at)]
+            failed_at[key] = [life.ends_at for life in its_lives if life.failed]
             repaired += _repair_hours(failures.get(key, ()), period)
         groups.append(_group((model, component), by_model[model], lives, repaired, period))
     return Report(
@@ -203,36 +204,33 @@ def prevention_of(
 
     Args:
         tickets: Preventive tickets opened before the end of the period.
-        failed_at: Failures in the period, by asset and component.
+        failed_at: Failures before the end of the period in order, by asset and component.
         period: The period.
     """
     raised = [ticket for ticket in tickets if period.holds(ticket.opened_at)]
     outcomes = Counter(ticket.outcome or ("open" if ticket.closed_at is None else "cancelled") for ticket in raised)
-    of_component: dict[tuple[int, str], list[PreventiveTicket]] = defaultdict(list)
-    for ticket in tickets:
-        if ticket.component is not None:
-            of_component[ticket.asset_id, ticket.component].append(ticket)
     lead_hours = [
         (ticket.closed_at - ticket.opened_at) / HOUR
         for ticket in raised
         if ticket.outcome == "prevented" and ticket.closed_at is not None
     ]
-    caught = 0
-    for key, times in failed_at.items():
-        for at in times:
-            before = [
-                ticket.opened_at
-                for ticket in of_component.get(key, ())
-                if ticket.opened_at < at and (ticket.closed_at is None or ticket.closed_at >= at)
-            ]
-            if before:
-                caught += 1
-                lead_hours.append((at - min(before)) / HOUR)
+    # A ticket catches the first failure after it, and a failure is caught once, by the earliest of its tickets.
+    caught: dict[tuple[int, str, datetime], datetime] = {}
+    for ticket in tickets:
+        if ticket.component is None:
+            continue
+        key = (ticket.asset_id, ticket.component)
+        following = next((at for at in failed_at.get(key, ()) if at > ticket.opened_at), None)
+        if following is None or not period.holds(following):
+            continue
+        if ticket.closed_at is None or ticket.closed_at >= following:
+            caught[*key, following] = min(ticket.opened_at, caught.get((*key, following), ticket.opened_at))
+    lead_hours += [(at - opened_at) / HOUR for (_, _, at), opened_at in caught.items()]
     return Prevention(
         tickets=len(raised),
         by_outcome=dict(sorted(outcomes.items())),
-        failures=sum(len(times) for times in failed_at.values()),
-        failures_caught=caught,
+        failures=sum(period.holds(at) for times in failed_at.values() for at in times),
+        failures_caught=len(caught),
         replaced_before_failing=outcomes["prevented"],
         median_lead_hours=median(lead_hours) if lead_hours else None,
     )

@@ -63,6 +63,22 @@ def test_by_hand() -> None:
     assert prevention.median_lead_hours == 30.0
 
 
+def test_a_ticket_catches_one_failure_and_a_failure_is_caught_once() -> None:
+    facts = Facts(
+        assets=[Asset(1, "HD-5", START)],
+        components=[],
+        failures=[Failure(1, "pump", at(100), at(101)), Failure(1, "pump", at(110), at(111))],
+        replacements=[],
+        # The case stays open after the failure it foretold until somebody has been there: at 200.
+        tickets=[
+            PreventiveTicket(1, "pump", at(70), at(200), "confirmed"),
+            PreventiveTicket(1, "pump", at(90), at(200), "confirmed"),
+        ],
+    )
+    prevention = report_of(facts, Period(None, at(1000))).prevention
+    assert (prevention.failures, prevention.failures_caught, prevention.median_lead_hours) == (2, 1, 30.0)
+
+
 def test_a_period_counts_what_is_in_it() -> None:
     report = report_of(FACTS, Period(at(250), at(700)))
     _, pump, drum = report.groups
