@@ -9,7 +9,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 	if $$name -c '$(SUITABLE)' 2>/dev/null; then command -v $$name; break; fi; done)
 CODE := careloop edge_agent ingest predictor scheduler api bench tests
 
-.PHONY: demo test lint format lock install clean
+.PHONY: demo test lint format schema lock install clean
 
 demo: install
 	@$(BIN)/careloop demo
@@ -26,6 +26,10 @@ lint: install
 format: install
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+
+# After a migration was added: the readable picture of what they make together.
+schema: install
+	$(BIN)/python -m careloop.database.schema
 
 # Hashes for Linux and macOS and every Python we support; no address of a registry, so any mirror will do. The second
 # file is for the image: the same versions, without what only tests and the embedded stack need.
