@@ -86,7 +86,7 @@ def _careloop_problem(words: list[str], *, whole: bool) -> str | None:
         return f"careloop has no command {words[0]!r}"
     if not whole or words[1:] in (["--help"], ["-h"]):
         return None
-    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
     commands[words[0]].configure(parser)
     try:
         parser.parse_args(words[1:])
