@@ -56,6 +56,13 @@ def actions_of(state: str) -> list[Action]:
     return [action for action in ACTIONS if next_state(state, action) is not None]
 
 
+def states_diagram() -> str:
+    """The state machine as a Mermaid diagram, for docs/states.md."""
+    moves = [f"    {state} --> {to}: {action}" for state, row in TRANSITIONS.items() for action, to in row.items()]
+    ends = [f"    {state} --> [*]" for state, row in TRANSITIONS.items() if not row]
+    return "\n".join(["stateDiagram-v2", "    [*] --> open", *moves, *ends])
+
+
 def misfit_of_outcome(ticket_kind: str | None, outcome: str) -> str | None:
     """Why an outcome does not fit the job of such a ticket (None: of a plan); None when it does.
 

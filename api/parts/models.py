@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from api.assets.models import Latitude, Longitude
 from api.conventions.models import Answer, Body, Count, Currency, Id, Minor, Name
 from api.parts.rules import WarehouseKind
 
@@ -22,8 +23,6 @@ def _readable(sku: str) -> str:
 
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Sku = Annotated[Code, AfterValidator(_readable)]
-Latitude = Annotated[float, Field(ge=-90, le=90)]
-Longitude = Annotated[float, Field(ge=-180, le=180)]
 
 
 class NewPart(Body):

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import product
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -37,6 +38,13 @@ ALLOWED = {
 def test_each_pair_leads_where_it_should(state, action) -> None:
     assert next_state(state, action) == ALLOWED.get((state, action))
     assert (action in actions_of(state)) == ((state, action) in ALLOWED)
+
+
+def test_the_documented_diagram_is_the_table() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "states.md"
+    assert f"```mermaid\n{rules.states_diagram()}\n```" in page.read_text(encoding="utf-8"), (
+        "docs/states.md shows another state machine than api/dispatch/rules.py; paste states_diagram() there"
+    )
 
 
 def test_an_unknown_state_allows_nothing() -> None:
