@@ -10,7 +10,7 @@ SMALLEST = 1e-6
 ITERATIONS = 50
 TOLERANCE = 1e-9
 PRIOR_STRENGTH = 4.0
-"""Pulls the map towards leaving scores as they are; weighs as much as some failures, so that few of them move little."""
+"""Pulls the map towards leaving scores as they are, so that few failures move it little."""
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,8 @@ def cost_of(record: Record, raises: BoolArray, horizon_hours: int, costs: Costs)
     """What a rule would have cost: a planned visit for each ticket, and each failure that no ticket came in time for.
 
     One case is open at a time. It ends with the failure, with a replacement, or after `CASE_HORIZONS` horizons without
-    a fault; until then no second one is opened. A ticket is in time when the failure lies within the horizon: one raised
-    earlier costs its visit and does not save the failure.
+    a fault; until then no second one is opened. A ticket is in time when the failure lies within the horizon: one
+    raised earlier costs its visit and does not save the failure.
 
     Args:
         record: n decisions.
@@ -142,7 +142,7 @@ def best_threshold(record: Record, probabilities: FloatArray, horizon_hours: int
     same, the middle of the widest such stretch (in log-odds) is taken, which is the least sensitive to chance.
 
     Args:
-        record: Decisions of times that the classifier was not trained on.
+        record: Decisions about assets that the classifier was not trained on.
         probabilities: Calibrated, of the same decisions; shape (n,).
         horizon_hours: How far ahead failures are predicted.
         costs: What visits and failures cost.

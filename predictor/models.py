@@ -14,8 +14,12 @@ from predictor.fleet import Decisions, History
 from predictor.labels import Labels, is_down, label
 from predictor.timeline import HOUR_MS, BoolArray, FloatArray
 
-FOLDS = (0.5, 0.75)
-"""Where the history is cut for validation: train before, predict until the next cut; always forward in time."""
+FOLDS = 4
+"""Calibration and threshold are found on assets left out of training, a quarter at a time.
+
+Cutting by time instead leaves the earlier folds with half of the failures; their scores are so much fainter than those
+of the final model that the calibration found on them doubled its false alerts (measured on machines 1-80 of Azure PdM).
+"""
 
 VALIDATION_FAILURES = 5
 """With fewer failures in the validation, a threshold is not found but set."""
@@ -34,13 +38,13 @@ class ComponentModel:
         horizon_hours: How far ahead it predicts.
         plan: Columns it was trained on.
         classifier: Fitted on all of the training window.
-        calibration: Found on times that the classifier's predecessors had not seen.
+        calibration: Found on assets that were left out of training.
         threshold: From where on a ticket is raised, before the costs of an asset's own product model are looked at.
         usual: Median of each column in training, for the evidence; shape (columns,).
         trained_as_of_hour: End of the training window, hours since 1970.
         rows: Number of rows trained on.
         failures: Number of failures among them.
-        metrics: How it did in the forward validation.
+        metrics: How it did on assets left out of training.
     """
 
     kind: str
@@ -103,7 +107,7 @@ def train_component(
     if failures < failures_needed:
         return TooFewFailures(history.fleet.kind, component, failures, failures_needed)
     scores = np.full(len(decisions), np.nan)
-    for train, predict in _forward(decisions, labels, horizon_hours, until_hour):
+    for train, predict in _folds(decisions, labels):
         if labels.failed[train].any() and not labels.failed[train].all():
             classifier = _fit(matrix[train], labels.failed[train])
             scores[predict] = classifier.predict_proba(matrix[predict])[:, 1]
@@ -164,15 +168,12 @@ def _judge(
     return threshold, metrics
 
 
-def _forward(
-    decisions: Decisions, labels: Labels, horizon_hours: int, until_hour: int
-) -> Iterator[tuple[BoolArray, BoolArray]]:
-    """Rows to train on and rows to predict, for each fold; no training label reaches into the predicted time."""
-    first_hour = int(decisions.hour.min())
-    cuts = [first_hour + int((until_hour - first_hour) * share) for share in FOLDS] + [until_hour]
-    for start, end in zip(cuts, cuts[1:], strict=False):
-        train = labels.known & (decisions.hour + horizon_hours <= start)
-        yield np.asarray(train), np.asarray((decisions.hour >= start) & (decisions.hour < end))
+def _folds(decisions: Decisions, labels: Labels) -> Iterator[tuple[BoolArray, BoolArray]]:
+    """Rows to train on and rows to predict, for each fold; an asset is never on both sides."""
+    for fold in range(FOLDS):
+        left_out = decisions.asset % FOLDS == fold
+        if left_out.any():
+            yield np.asarray(labels.known & ~left_out), np.asarray(left_out)
 
 
 def _failures_in(history: History, component: str, decisions: Decisions, labels: Labels) -> int:

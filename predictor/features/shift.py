@@ -30,7 +30,7 @@ def shift(means: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = np.where(valid, means, 0.0).sum(axis=-1, keepdims=True) / total
         values = np.where(valid, means - centre, 0.0)
-        # Position k cuts before the last k + 1 hours. The values sum to zero, so the sum before a cut is minus that after.
+        # Position k cuts before the last k + 1 hours. The values sum to zero, so the sum before is minus that after.
         after = np.cumsum(values[..., ::-1], axis=-1)[..., :-1]
         readings_after = np.cumsum(valid[..., ::-1], axis=-1)[..., :-1].astype(float)
         readings_before = total - readings_after
