@@ -1,0 +1,524 @@
+-- The whole schema, on every engine. Written by python -m careloop.database.schema; nothing runs it but a test.
+
+-- The service desk's own tables. The API process is the only writer.
+CREATE SCHEMA service;
+
+CREATE TABLE service.api_key (
+    api_key_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text NOT NULL,
+    role        text NOT NULL CHECK (role IN ('admin', 'desk', 'dispatcher', 'technician', 'service')),
+    -- The key itself is shown once; only its SHA-256 is kept (keys are 256 random bits, so no salt or stretching is needed).
+    key_hash    bytea NOT NULL UNIQUE,
+    created_at  timestamptz NOT NULL,
+    expires_at  timestamptz,
+    revoked_at  timestamptz
+);
+
+CREATE TABLE service.idempotency_key (
+    principal     bigint NOT NULL,
+    key           text NOT NULL,
+    method        text NOT NULL,
+    path          text NOT NULL,
+    request_hash  bytea NOT NULL,
+    status        integer NOT NULL,
+    headers       jsonb NOT NULL,
+    body          bytea NOT NULL,
+    created_at    timestamptz NOT NULL,
+    PRIMARY KEY (principal, key)
+);
+CREATE INDEX idempotency_key_created_at ON service.idempotency_key (created_at);
+
+-- Catalogue of machines ------------------------------------------------------------------------
+
+CREATE TABLE service.metric (
+    name         text PRIMARY KEY,
+    unit         text NOT NULL DEFAULT '',
+    description  text NOT NULL DEFAULT ''
+);
+
+CREATE TABLE service.part (
+    part_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    sku           text NOT NULL UNIQUE,
+    name          text NOT NULL,
+    cost_minor    bigint NOT NULL DEFAULT 0 CHECK (cost_minor >= 0),
+    currency      text NOT NULL DEFAULT 'EUR',
+    lead_time_days integer NOT NULL DEFAULT 14 CHECK (lead_time_days >= 0),
+    version       integer NOT NULL DEFAULT 1
+);
+
+CREATE TABLE service.product_model (
+    model_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code           text NOT NULL UNIQUE,
+    name           text NOT NULL,
+    -- Models of one kind share metrics and components, and therefore one predictor.
+    kind           text NOT NULL,
+    manufacturer   text NOT NULL DEFAULT '',
+    horizon_hours  integer NOT NULL DEFAULT 24 CHECK (horizon_hours > 0),
+    version        integer NOT NULL DEFAULT 1
+);
+
+CREATE TABLE service.model_metric (
+    model_id     bigint NOT NULL REFERENCES service.product_model ON DELETE CASCADE,
+    metric_name  text NOT NULL REFERENCES service.metric,
+    PRIMARY KEY (model_id, metric_name)
+);
+
+CREATE TABLE service.component (
+    component_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    model_id            bigint NOT NULL REFERENCES service.product_model ON DELETE CASCADE,
+    name                text NOT NULL,
+    part_id             bigint REFERENCES service.part,
+    quantity            integer NOT NULL DEFAULT 1 CHECK (quantity > 0),
+    skill               text NOT NULL DEFAULT 'general',
+    labour_minutes      integer NOT NULL DEFAULT 60 CHECK (labour_minutes > 0),
+    -- What an unplanned failure costs, and what a planned visit costs; the predictor's decision weighs them.
+    failure_cost_minor  bigint NOT NULL DEFAULT 50000 CHECK (failure_cost_minor >= 0),
+    planned_cost_minor  bigint NOT NULL DEFAULT 10000 CHECK (planned_cost_minor >= 0),
+    currency            text NOT NULL DEFAULT 'EUR',
+    UNIQUE (model_id, name)
+);
+
+-- Customers, sites, assets ---------------------------------------------------------------------
+
+CREATE TABLE service.customer (
+    customer_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name         text NOT NULL,
+    language     text NOT NULL DEFAULT 'en',
+    version      integer NOT NULL DEFAULT 1
+);
+
+CREATE TABLE service.site (
+    site_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer_id  bigint REFERENCES service.customer,
+    name         text NOT NULL,
+    territory    text NOT NULL DEFAULT 'default',
+    latitude     double precision CHECK (latitude BETWEEN -90 AND 90),
+    longitude    double precision CHECK (longitude BETWEEN -180 AND 180),
+    time_zone    text NOT NULL DEFAULT 'UTC'
+);
+
+CREATE TABLE service.asset (
+    asset_id      integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    serial        text NOT NULL UNIQUE CHECK (serial ~ '^[A-Za-z0-9._-]{1,64}$'),
+    model_id      bigint NOT NULL REFERENCES service.product_model,
+    site_id       bigint REFERENCES service.site,
+    installed_at  timestamptz NOT NULL,
+    state         text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'retired')),
+    -- When it went out of service; reports count its operating time until then.
+    retired_at    timestamptz,
+    -- Facts about the asset that are constant or slow (age at installation, firmware, batch).
+    attributes    jsonb NOT NULL DEFAULT '{}',
+    created_at    timestamptz NOT NULL,
+    version       integer NOT NULL DEFAULT 1
+);
+CREATE INDEX asset_model ON service.asset (model_id, asset_id);
+
+CREATE TABLE service.warranty_term (
+    term_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id    integer NOT NULL REFERENCES service.asset,
+    name        text NOT NULL,
+    starts_on   date NOT NULL,
+    -- The last day covered.
+    ends_on     date NOT NULL,
+    CHECK (ends_on >= starts_on),
+    UNIQUE (asset_id, name, starts_on)
+);
+CREATE INDEX warranty_term_ends_on ON service.warranty_term (ends_on, term_id);
+
+-- Tickets --------------------------------------------------------------------------------------
+
+CREATE TABLE service.ticket (
+    ticket_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind         text NOT NULL CHECK (kind IN ('preventive', 'repair', 'warranty_expiry', 'complaint', 'consultation', 'installation')),
+    state        text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'scheduled', 'in_progress', 'resolved', 'closed', 'cancelled')),
+    priority     text NOT NULL DEFAULT 'normal' CHECK (priority IN ('low', 'normal', 'high', 'urgent')),
+    asset_id     integer NOT NULL REFERENCES service.asset,
+    component    text,
+    -- What a machine saw, e.g. 'component:pump' or 'warranty:17'; empty for tickets of people.
+    cause        text NOT NULL DEFAULT '',
+    title        text NOT NULL,
+    description  text NOT NULL DEFAULT '',
+    raised_by    text NOT NULL,
+    opened_at    timestamptz NOT NULL,
+    due_by       timestamptz,
+    closed_at    timestamptz,
+    outcome      text CHECK (outcome IN ('confirmed', 'prevented', 'no_fault_found', 'other_fault', 'superseded', 'reminded')),
+    -- Frozen at opening; later evidence goes to ticket_event.
+    evidence     jsonb NOT NULL DEFAULT '{}',
+    term_id      bigint UNIQUE REFERENCES service.warranty_term,
+    version      integer NOT NULL DEFAULT 1,
+    CHECK ((kind = 'warranty_expiry') = (term_id IS NOT NULL))
+);
+-- One open case per asset and machine-seen cause.
+CREATE UNIQUE INDEX ticket_one_open_case ON service.ticket (asset_id, cause)
+    WHERE cause <> '' AND state NOT IN ('resolved', 'closed', 'cancelled');
+CREATE INDEX ticket_asset ON service.ticket (asset_id, ticket_id DESC);
+CREATE INDEX ticket_state ON service.ticket (state, ticket_id DESC);
+CREATE INDEX ticket_kind ON service.ticket (kind, ticket_id DESC);
+-- What the scheduler asks for at every turn.
+CREATE INDEX ticket_job_wanted ON service.ticket (ticket_id)
+    WHERE kind IN ('preventive', 'repair') AND state IN ('open', 'scheduled');
+
+CREATE TABLE service.ticket_event (
+    ticket_event_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id        bigint NOT NULL REFERENCES service.ticket,
+    at               timestamptz NOT NULL,
+    actor            text NOT NULL,
+    kind             text NOT NULL,
+    detail           jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX ticket_event_ticket ON service.ticket_event (ticket_id, ticket_event_id);
+
+-- Facts about components: what failed, what was replaced. They label the predictor's training. --
+
+CREATE TABLE service.failure (
+    failure_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id     integer NOT NULL REFERENCES service.asset,
+    component    text NOT NULL,
+    failed_at    timestamptz NOT NULL,
+    restored_at  timestamptz CHECK (restored_at >= failed_at),
+    description  text NOT NULL DEFAULT '',
+    recorded_at  timestamptz NOT NULL,
+    UNIQUE (asset_id, component, failed_at)
+);
+
+CREATE TABLE service.replacement (
+    replacement_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id        integer NOT NULL REFERENCES service.asset,
+    component       text NOT NULL,
+    replaced_at     timestamptz NOT NULL,
+    reason          text NOT NULL CHECK (reason IN ('failure', 'preventive', 'scheduled')),
+    recorded_at     timestamptz NOT NULL,
+    UNIQUE (asset_id, component, replaced_at)
+);
+
+-- Parts ----------------------------------------------------------------------------------------
+
+CREATE TABLE service.warehouse (
+    warehouse_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code          text NOT NULL UNIQUE,
+    name          text NOT NULL,
+    kind          text NOT NULL CHECK (kind IN ('central', 'partner', 'van')),
+    territory     text NOT NULL DEFAULT 'default',
+    latitude      double precision CHECK (latitude BETWEEN -90 AND 90),
+    longitude     double precision CHECK (longitude BETWEEN -180 AND 180),
+    -- Days until a part from here can be at a site of another territory.
+    transfer_days integer NOT NULL DEFAULT 1 CHECK (transfer_days >= 0)
+);
+
+-- The balance; it is moved only together with a stock_movement row, and can never go negative.
+CREATE TABLE service.stock (
+    warehouse_id  bigint NOT NULL REFERENCES service.warehouse,
+    part_id       bigint NOT NULL REFERENCES service.part,
+    on_hand       integer NOT NULL DEFAULT 0 CHECK (on_hand >= 0),
+    reserved      integer NOT NULL DEFAULT 0 CHECK (reserved >= 0),
+    PRIMARY KEY (warehouse_id, part_id),
+    CHECK (reserved <= on_hand)
+);
+CREATE INDEX stock_part ON service.stock (part_id, warehouse_id);
+
+CREATE TABLE service.stock_movement (
+    movement_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    warehouse_id  bigint NOT NULL REFERENCES service.warehouse,
+    part_id       bigint NOT NULL REFERENCES service.part,
+    kind          text NOT NULL CHECK (kind IN ('receipt', 'reserve', 'release', 'consume', 'adjust')),
+    on_hand_change   integer NOT NULL,
+    reserved_change  integer NOT NULL,
+    cause         text NOT NULL,
+    at            timestamptz NOT NULL
+);
+CREATE INDEX stock_movement_part ON service.stock_movement (part_id, warehouse_id, movement_id);
+
+-- Plans, technicians, jobs, visits -------------------------------------------------------------
+
+CREATE TABLE service.plan (
+    plan_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name            text NOT NULL UNIQUE,
+    model_id        bigint NOT NULL REFERENCES service.product_model,
+    trigger_kind    text NOT NULL CHECK (trigger_kind IN ('calendar', 'meter')),
+    every_days      integer CHECK (every_days > 0),
+    meter_metric    text REFERENCES service.metric,
+    every_meter     double precision CHECK (every_meter > 0),
+    skill           text NOT NULL DEFAULT 'general',
+    labour_minutes  integer NOT NULL DEFAULT 60 CHECK (labour_minutes > 0),
+    instructions    text NOT NULL DEFAULT '',
+    active          boolean NOT NULL DEFAULT true,
+    created_at      timestamptz NOT NULL,
+    version         integer NOT NULL DEFAULT 1,
+    CHECK ((trigger_kind = 'calendar') = (every_days IS NOT NULL)),
+    CHECK ((trigger_kind = 'meter') = (meter_metric IS NOT NULL AND every_meter IS NOT NULL))
+);
+
+CREATE TABLE service.plan_part (
+    plan_id   bigint NOT NULL REFERENCES service.plan ON DELETE CASCADE,
+    part_id   bigint NOT NULL REFERENCES service.part,
+    quantity  integer NOT NULL CHECK (quantity > 0),
+    PRIMARY KEY (plan_id, part_id)
+);
+
+CREATE TABLE service.technician (
+    technician_id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name                    text NOT NULL UNIQUE,
+    provider                text NOT NULL DEFAULT '',
+    skills                  text[] NOT NULL,
+    territories             text[] NOT NULL,
+    daily_capacity_minutes  integer NOT NULL DEFAULT 480 CHECK (daily_capacity_minutes BETWEEN 1 AND 1440),
+    active                  boolean NOT NULL DEFAULT true,
+    version                 integer NOT NULL DEFAULT 1
+);
+
+CREATE TABLE service.job (
+    job_id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id        integer NOT NULL REFERENCES service.asset,
+    ticket_id       bigint REFERENCES service.ticket,
+    plan_id         bigint REFERENCES service.plan,
+    -- The how-manieth falling due of the plan on this asset: 1, 2, 3 …
+    occurrence      integer CHECK (occurrence > 0),
+    state           text NOT NULL DEFAULT 'open'
+                    CHECK (state IN ('open', 'waiting', 'dispatched', 'in_progress', 'completed', 'cancelled')),
+    -- Why the job is not moving, in words for a dispatcher; set exactly while waiting.
+    waiting_reason  text,
+    skill           text NOT NULL,
+    labour_minutes  integer NOT NULL CHECK (labour_minutes > 0),
+    priority        text NOT NULL DEFAULT 'normal' CHECK (priority IN ('low', 'normal', 'high', 'urgent')),
+    instructions    text NOT NULL DEFAULT '',
+    due_by          timestamptz,
+    created_at      timestamptz NOT NULL,
+    completed_at    timestamptz,
+    outcome         text CHECK (outcome IN ('confirmed', 'prevented', 'no_fault_found', 'other_fault', 'superseded', 'done')),
+    cancel_reason   text CHECK (cancel_reason IS NULL OR state = 'cancelled'),
+    version         integer NOT NULL DEFAULT 1,
+    CHECK ((plan_id IS NULL) = (occurrence IS NULL)),
+    CHECK (ticket_id IS NOT NULL OR plan_id IS NOT NULL),
+    CHECK ((state = 'waiting') = (waiting_reason IS NOT NULL)),
+    UNIQUE (plan_id, asset_id, occurrence)
+);
+CREATE UNIQUE INDEX job_one_open_per_ticket ON service.job (ticket_id) WHERE state NOT IN ('completed', 'cancelled');
+CREATE INDEX job_state ON service.job (state, job_id);
+CREATE INDEX job_asset ON service.job (asset_id, job_id DESC);
+CREATE INDEX job_ticket ON service.job (ticket_id);
+
+-- The parts a job needs, decided when the job is made.
+CREATE TABLE service.job_part (
+    job_id    bigint NOT NULL REFERENCES service.job ON DELETE CASCADE,
+    part_id   bigint NOT NULL REFERENCES service.part,
+    quantity  integer NOT NULL CHECK (quantity > 0),
+    PRIMARY KEY (job_id, part_id)
+);
+
+CREATE TABLE service.reservation (
+    reservation_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id          bigint NOT NULL REFERENCES service.job,
+    part_id         bigint NOT NULL REFERENCES service.part,
+    warehouse_id    bigint NOT NULL REFERENCES service.warehouse,
+    quantity        integer NOT NULL CHECK (quantity > 0),
+    state           text NOT NULL DEFAULT 'reserved' CHECK (state IN ('reserved', 'consumed', 'released')),
+    -- When the part can be at the site: at once from the same territory, after the transfer otherwise.
+    available_at    timestamptz NOT NULL,
+    created_at      timestamptz NOT NULL,
+    version         integer NOT NULL DEFAULT 1
+);
+CREATE UNIQUE INDEX reservation_one_open ON service.reservation (job_id, part_id) WHERE state = 'reserved';
+CREATE INDEX reservation_part ON service.reservation (part_id, warehouse_id);
+CREATE INDEX reservation_job ON service.reservation (job_id, reservation_id);
+CREATE INDEX reservation_state ON service.reservation (state, reservation_id);
+
+CREATE TABLE service.visit (
+    visit_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    job_id         bigint NOT NULL REFERENCES service.job,
+    technician_id  bigint NOT NULL REFERENCES service.technician,
+    starts_at      timestamptz NOT NULL,
+    ends_at        timestamptz NOT NULL,
+    state          text NOT NULL DEFAULT 'planned' CHECK (state IN ('planned', 'started', 'completed', 'cancelled')),
+    dispatched_at  timestamptz NOT NULL,
+    CHECK (ends_at > starts_at)
+);
+CREATE UNIQUE INDEX visit_one_open_per_job ON service.visit (job_id) WHERE state IN ('planned', 'started');
+CREATE INDEX visit_technician ON service.visit (technician_id, starts_at) WHERE state <> 'cancelled';
+CREATE INDEX visit_job ON service.visit (job_id, visit_id);
+CREATE INDEX visit_state ON service.visit (state, visit_id);
+
+-- Alerts: the outbox ---------------------------------------------------------------------------
+
+CREATE TABLE service.alert_target (
+    target_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text NOT NULL UNIQUE,
+    kind        text NOT NULL CHECK (kind IN ('apprise', 'webhook')),
+    url         text NOT NULL,
+    -- Standard Webhooks signing secret (whsec_…); needed in clear to sign.
+    secret      text,
+    topics      text[] NOT NULL,
+    active      boolean NOT NULL DEFAULT true,
+    created_at  timestamptz NOT NULL,
+    version     integer NOT NULL DEFAULT 1,
+    CHECK ((kind = 'webhook') = (secret IS NOT NULL))
+);
+
+CREATE TABLE service.alert (
+    alert_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    target_id        bigint NOT NULL REFERENCES service.alert_target,
+    topic            text NOT NULL,
+    -- e.g. 'ticket:12:opened': one message per cause and target, ever.
+    cause            text NOT NULL,
+    asset_id         integer REFERENCES service.asset,
+    subject          text NOT NULL,
+    body             text NOT NULL,
+    payload          jsonb NOT NULL,
+    state            text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'sending', 'sent', 'unconfirmed', 'dead')),
+    attempts         integer NOT NULL DEFAULT 0,
+    -- Real time, also in a replay of the past; while sending, the end of the lease.
+    next_attempt_at  timestamptz NOT NULL,
+    -- Set by whoever claimed the alert last; only that claim may settle it.
+    lease_until      timestamptz,
+    last_error       text,
+    created_at       timestamptz NOT NULL,
+    sent_at          timestamptz,
+    UNIQUE (cause, target_id)
+);
+CREATE INDEX alert_due ON service.alert (target_id, next_attempt_at, alert_id) WHERE state IN ('pending', 'sending');
+CREATE INDEX alert_state ON service.alert (state, alert_id);
+CREATE INDEX alert_topic ON service.alert (topic, alert_id);
+CREATE INDEX alert_asset ON service.alert (asset_id, alert_id);
+
+-- What machines say. The ingest process is the only writer.
+CREATE SCHEMA telemetry;
+
+-- The registry of assets and the dictionary of metrics, as telemetry's readers and writers see them.
+CREATE VIEW telemetry.asset AS
+    SELECT a.asset_id, a.serial, m.code AS model, m.kind, a.state
+    FROM service.asset a JOIN service.product_model m USING (model_id);
+
+CREATE VIEW telemetry.declared_metric AS
+    SELECT name, unit FROM service.metric;
+
+CREATE TABLE telemetry.metric (
+    metric_id      smallint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name           text NOT NULL UNIQUE,
+    -- The canonical unit; readings in another unit of the same dimension are converted.
+    unit           text NOT NULL DEFAULT '',
+    -- True when no product model declares the metric: it was learned from a message.
+    learned        boolean NOT NULL,
+    first_seen_at  timestamptz NOT NULL
+);
+
+-- The identity of every message stored: a 128-bit hash of topic and payload. A message that is a dead letter as a whole
+-- is not here, so that it can be sent again once its cause is mended.
+CREATE TABLE telemetry.message (
+    message_id   uuid PRIMARY KEY,
+    received_at  timestamptz NOT NULL,
+    asset_id     integer NOT NULL,
+    readings     integer NOT NULL,
+    events       integer NOT NULL
+);
+CREATE INDEX message_received_at ON telemetry.message USING brin (received_at);
+
+CREATE TABLE telemetry.event (
+    time      timestamptz NOT NULL,
+    asset_id  integer NOT NULL,
+    code      text NOT NULL,
+    severity  text NOT NULL DEFAULT 'warning' CHECK (severity IN ('info', 'warning', 'error', 'critical')),
+    detail    jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX event_asset_time ON telemetry.event (asset_id, time DESC);
+CREATE INDEX event_time ON telemetry.event (time);
+
+CREATE TABLE telemetry.asset_state (
+    asset_id       integer PRIMARY KEY,
+    online         boolean NOT NULL,
+    agent_version  text NOT NULL DEFAULT '',
+    detail         jsonb NOT NULL DEFAULT '{}',
+    changed_at     timestamptz NOT NULL
+);
+
+CREATE TABLE telemetry.dead_letter (
+    dead_letter_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    message_id      uuid NOT NULL,
+    received_at     timestamptz NOT NULL,
+    topic           text NOT NULL,
+    content_type    text NOT NULL DEFAULT '',
+    reason          text NOT NULL,
+    detail          text NOT NULL,
+    payload         bytea NOT NULL,
+    payload_bytes   bigint NOT NULL,
+    UNIQUE (message_id, reason, detail)
+);
+CREATE INDEX dead_letter_reason ON telemetry.dead_letter (reason, dead_letter_id);
+
+-- Counted in the same transaction as what it counts, one row a worker: cheap to poll. Every telemetry and event
+-- delivery adds 1 to messages or to duplicates, also when all of it became dead letters; state messages add nothing.
+CREATE TABLE telemetry.ingest_progress (
+    worker        text PRIMARY KEY,
+    messages      bigint NOT NULL DEFAULT 0,
+    duplicates    bigint NOT NULL DEFAULT 0,
+    readings      bigint NOT NULL DEFAULT 0,
+    events        bigint NOT NULL DEFAULT 0,
+    -- Rows of telemetry.dead_letter: at most one per message and reason.
+    dead_letters  bigint NOT NULL DEFAULT 0,
+    updated_at    timestamptz NOT NULL
+);
+
+-- Hours whose readings changed since their rollup was last computed; empty when both rollups are up to date. A
+-- transaction appends each hour it touched, so that ingest workers never wait for one another nor for the rollup job.
+CREATE TABLE telemetry.rollup_due (
+    rollup_due_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    bucket         timestamptz NOT NULL
+);
+
+-- What the predictor thinks. The predictor process is the only writer.
+CREATE SCHEMA prediction;
+
+CREATE TABLE prediction.model (
+    model_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Kind of product model and component the model predicts.
+    kind            text NOT NULL,
+    component       text NOT NULL,
+    trained_as_of   timestamptz NOT NULL,
+    file_sha256     bytea NOT NULL,
+    feature_names   text[] NOT NULL,
+    training_rows   integer NOT NULL,
+    training_failures integer NOT NULL,
+    metrics         jsonb NOT NULL,
+    code_version    text NOT NULL,
+    created_at      timestamptz NOT NULL
+);
+CREATE INDEX model_latest ON prediction.model (kind, component, model_id DESC);
+
+-- The latest score of each asset and component, and since when the asset has been scored.
+CREATE TABLE prediction.score (
+    asset_id     integer NOT NULL,
+    component    text NOT NULL,
+    as_of        timestamptz NOT NULL,
+    model_id     bigint NOT NULL REFERENCES prediction.model,
+    probability  double precision NOT NULL CHECK (probability BETWEEN 0 AND 1),
+    ticket_id    bigint,
+    PRIMARY KEY (asset_id, component)
+);
+
+-- Who does which recurring duty, when. Operational state of the scheduler and other tickers, not business data.
+CREATE SCHEMA scheduling;
+
+CREATE TABLE scheduling.duty (
+    name          text PRIMARY KEY,
+    every         interval NOT NULL CHECK (every > interval '0'),
+    next_run_at   timestamptz NOT NULL,
+    lease_until   timestamptz,
+    owner         text,
+    fence         bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE scheduling.duty_run (
+    name         text NOT NULL REFERENCES scheduling.duty ON DELETE CASCADE,
+    due_at       timestamptz NOT NULL,
+    owner        text NOT NULL,
+    started_at   timestamptz NOT NULL,
+    finished_at  timestamptz,
+    error        text,
+    PRIMARY KEY (name, due_at)
+);
+
+-- Why an active plan can't fall due at all, in words for a dispatcher; the row goes when the obstacle does.
+CREATE TABLE scheduling.plan_obstacle (
+    plan_id     bigint PRIMARY KEY,
+    reason      text NOT NULL,
+    noticed_at  timestamptz NOT NULL
+);
