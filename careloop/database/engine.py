@@ -52,14 +52,18 @@ def connect(database_url: str, *, autocommit: bool = True, **options: Any) -> Co
     try:
         with connection.transaction():
             connection.execute("SET TIME ZONE 'UTC'")
-        if connection.info.server_version < OLDEST_POSTGRESQL:
-            raise CareloopError(
-                f"the server is PostgreSQL {connection.info.server_version // 10000}; careloop needs 15 or newer"
-            )
+        _refuse_too_old(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _refuse_too_old(connection: Connection[Any]) -> None:
+    if connection.info.server_version < OLDEST_POSTGRESQL:
+        raise CareloopError(
+            f"the server is PostgreSQL {connection.info.server_version // 10000}; careloop needs 15 or newer"
+        )
 
 
 def detect_engine(connection: Connection[Any]) -> Engine:

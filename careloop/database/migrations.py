@@ -1,7 +1,8 @@
 """Migrations: plain SQL files, applied in order, each in its own transaction, once.
 
 A file `NNNN_name.sql` is for every engine; `NNNN_name.postgresql.sql` and `NNNN_name.timescaledb.sql` are the two
-variants of one step. What was applied stands in `careloop_migration` with the file's hash: an applied file never changes.
+variants of one step. What was applied stands in `careloop_migration` with the file's hash: an applied file never
+changes.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import Connection
@@ -81,7 +82,7 @@ def migrate(connection: Connection[Any]) -> tuple[Engine, list[str]]:
         todo = _todo(migrations_for(engine.name), applied)
         for migration in todo:
             with connection.transaction():
-                connection.execute(cast(LiteralString, migration.sql))
+                connection.execute(migration.sql)
                 connection.execute(
                     "INSERT INTO public.careloop_migration (step, engine, sha256) VALUES (%s, %s, %s)",
                     (migration.step, engine.name, migration.sha256),
@@ -116,10 +117,10 @@ def drop_everything(connection: Connection[Any]) -> None:
         if engine.name == "timescaledb":
             # Continuous aggregates do not go with their schema.
             for view in ("telemetry.daily", "telemetry.hourly"):
-                connection.execute(cast(LiteralString, f"DROP MATERIALIZED VIEW IF EXISTS {view} CASCADE"))
+                connection.execute(f"DROP MATERIALIZED VIEW IF EXISTS {view} CASCADE")
         with connection.transaction():
             for schema in ("scheduling", "prediction", "telemetry", "service"):
-                connection.execute(cast(LiteralString, f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
+                connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
             connection.execute("DROP TABLE IF EXISTS public.careloop_migration")
     finally:
         connection.execute(_UNLOCK)
