@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
@@ -110,17 +110,15 @@ class CallRoute(APIRoute):
 
 def _now(request: Request) -> datetime:
     given = request.headers.get(NOW_HEADER)
-    if request.app.state.clock == "request":
-        if given is None:
-            return datetime.now(UTC)
-        try:
-            return parse_time(given)
-        except ValueError as error:
-            raise Problem(400, "bad-time", f"{NOW_HEADER}: {error}") from error
-    if given is not None:
+    if given is None:
+        now: datetime = request.app.state.now()
+        return now
+    if request.app.state.clock != "request":
         raise Problem(400, "bad-time", f"{NOW_HEADER} is only for replays (CARELOOP_CLOCK=request); leave it out")
-    now: datetime = request.app.state.now()
-    return now
+    try:
+        return parse_time(given)
+    except ValueError as error:
+        raise Problem(400, "bad-time", f"{NOW_HEADER}: {error}") from error
 
 
 def _by_browser(request: Request) -> bool:
