@@ -1,1 +1,1 @@
-
+"""Benchmarks of the rooms."""
