@@ -21,7 +21,8 @@ from predictor.warranty import sweep
 
 log = logging.getLogger(__name__)
 
-# The models are small: a second thread costs more in waking up than it saves, and stalls where cores are shared.
+# The models are small: a second thread costs more in waking up than it saves, and stalls where cores are shared. One
+# thread also adds up in the same order everywhere, so the same history gives the same model.
 THREADS = 1
 
 
@@ -49,6 +50,8 @@ class Forecaster:
         )
         quiet_rule = QuietRule(settings.predictor_quiet_horizons, settings.predictor_quiet_odds_ratio)
         self._raiser = TicketRaiser(client, quiet_rule)
+        # For good, since a limit for a while takes 4 ms to set.
+        threadpool_limits(THREADS)
 
     def train(self, now: datetime) -> tuple[int, list[str]]:
         """Train every component's model on what was seen before the full hour of `now`.
@@ -58,20 +61,19 @@ class Forecaster:
         """
         hour = to_hour(now)
         trained, reasons = 0, list[str]()
-        with threadpool_limits(THREADS):
-            for history in self._reader.for_training(hour, self._settings.predictor_training_days):
-                for result in train_fleet(
-                    history,
-                    hour,
-                    least_grid_hours=self._settings.predictor_grid_hours,
-                    failures_needed=self._settings.predictor_failures_needed,
-                ):
-                    if isinstance(result, TooFewFailures):
-                        reasons.append(str(result))
-                        log.info("no model for %s", result)
-                    else:
-                        self._registry.add(self._database(), result, now)
-                        trained += 1
+        for history in self._reader.for_training(hour, self._settings.predictor_training_days):
+            for result in train_fleet(
+                history,
+                hour,
+                least_grid_hours=self._settings.predictor_grid_hours,
+                failures_needed=self._settings.predictor_failures_needed,
+            ):
+                if isinstance(result, TooFewFailures):
+                    reasons.append(str(result))
+                    log.info("no model for %s", result)
+                else:
+                    self._registry.add(self._database(), result, now)
+                    trained += 1
         log.info("trained %d models as of %s", trained, from_hour(hour).isoformat())
         return trained, reasons
 
@@ -90,11 +92,10 @@ class Forecaster:
         if not models:
             return 0, 0
         scores: list[Score] = []
-        with threadpool_limits(THREADS):
-            for history in self._reader.for_scoring(hour):
-                kind = history.fleet.kind
-                scores += score_fleet(history, [stored for stored in models if stored.model.kind == kind], hour)
-            opened = self._raiser.raise_for(self._database(), scores, now)
+        for history in self._reader.for_scoring(hour):
+            kind = history.fleet.kind
+            scores += score_fleet(history, [stored for stored in models if stored.model.kind == kind], hour)
+        opened = self._raiser.raise_for(self._database(), scores, now)
         return len({score.asset_id for score in scores}), opened
 
     def sweep_warranties(self, now: datetime) -> int:

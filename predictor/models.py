@@ -200,8 +200,8 @@ def _fit(matrix: FloatArray, failed: BoolArray) -> HistGradientBoostingClassifie
         "max_features": 0.2,
         "l2_regularization": 1.0,
         "early_stopping": False,
+        # Categories would need a preprocessor, whose file we would have to trust.
+        "categorical_features": None,
         "random_state": 7266,
-        # The product model stands last.
-        "categorical_features": [matrix.shape[1] - 1],
     }
     return HistGradientBoostingClassifier(**parameters).fit(matrix, failed)

@@ -25,14 +25,8 @@ from predictor.timeline import from_hour
 
 SQL = load_queries("predictor")
 
-# A file may hold these types and no others; none of them runs code when it is loaded.
-TRUSTED = (
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.link.LogitLink",
-    "sklearn._loss.loss.HalfBinomialLoss",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-)
+# Besides numbers, texts and scikit-learn's own estimators a file may hold these types and no others.
+TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
 
 _PLAN_FIELDS = ("metrics", "units", "event_codes", "components", "attributes", "models")
 

@@ -11,7 +11,7 @@ from predictor.features.early_life import drift
 from predictor.features.events import FORGOTTEN_AFTER_HOURS, event_count, hours_since_event
 from predictor.features.extremes import highest, lowest
 from predictor.features.level import level
-from predictor.features.product_model import model_category
+from predictor.features.product_model import is_model
 from predictor.features.shift import shift
 from predictor.features.slope import slope
 from predictor.features.spread import spread
@@ -110,7 +110,7 @@ class FeaturePlan:
             for component in self.components
         ]
         columns += [Feature(f"attribute:{name}", f"attribute:{name}", name, "") for name in self.attributes]
-        columns.append(Feature("model", "model", "product model", ""))
+        columns += [Feature(f"model:{code}", "model", f"is a {code}", "") for code in self.models]
         return columns
 
 
@@ -223,8 +223,7 @@ def _age_columns(history: History, plan: FeaturePlan, decisions: Decisions) -> F
 
 def _asset_columns(fleet: Fleet, plan: FeaturePlan, decisions: Decisions) -> FloatArray:
     attributes = _picked(fleet.attribute_values, _positions(plan.attributes, fleet.attributes))
-    category = model_category(fleet.models, plan.models)
-    return np.concatenate([attributes, category[:, np.newaxis]], axis=1)[decisions.asset]
+    return np.concatenate([attributes, is_model(fleet.models, plan.models)], axis=1)[decisions.asset]
 
 
 def _positions(wanted: Sequence[str], present: Sequence[str]) -> IntArray:

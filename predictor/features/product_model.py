@@ -1,4 +1,4 @@
-"""The product model of an asset, as a category."""
+"""The product model of an asset."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,13 @@ import numpy as np
 from predictor.timeline import FloatArray
 
 
-def model_category(codes: Sequence[str], known: Sequence[str]) -> FloatArray:
-    """Position of each asset's model code among the codes known in training; NaN for one never seen.
+def is_model(codes: Sequence[str], known: Sequence[str]) -> FloatArray:
+    """Whether each asset is of each product model known in training: 1 or 0; NaN throughout for a model never seen.
 
-    >>> model_category(["B", "A", "C"], ["A", "B"]).tolist()
-    [1.0, 0.0, nan]
+    >>> is_model(["B", "C"], ["A", "B"]).tolist()
+    [[0.0, 1.0], [nan, nan]]
     """
-    position = {code: float(number) for number, code in enumerate(known)}
-    return np.array([position.get(code, np.nan) for code in codes], dtype=float)
+    same = np.array([[float(code == other) for other in known] for code in codes], dtype=float)
+    same = same.reshape(len(codes), len(known))
+    same[[code not in known for code in codes]] = np.nan
+    return same
