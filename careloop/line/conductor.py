@@ -61,11 +61,6 @@ class Line:
             raise RuntimeError("the stack is not started")
         return self._stack.engine
 
-    @property
-    def alerts_file(self) -> Path:
-        """Where alerts of this run are to be written."""
-        return self._stack.directory / "alerts.jsonl"
-
     def _start(self) -> None:
         stack = self._stack
         self.database: Connection[DictRow] = self._closing.enter_context(connect(stack.database_url))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 from careloop.client import CareloopClient
@@ -38,7 +37,6 @@ def register(
     client: CareloopClient,
     catalogue: Sequence[dict[str, Any]],
     fleet: Sequence[dict[str, Any]],
-    alerts_file: Path,
     now: datetime,
 ) -> None:
     """Register everything.
@@ -47,11 +45,8 @@ def register(
         client: With the role admin.
         catalogue: What `careloop edge catalogue` printed.
         fleet: What `careloop edge fleet` printed.
-        alerts_file: Where alerts are written, one JSON line each.
         now: Simulated start.
     """
-    target = {"name": "file", "kind": "apprise", "url": f"careloop-file://{alerts_file}", "topics": ["*"]}
-    client.post("/v1/alert-targets", target, now=now)
     _parts(client, catalogue, now)
     for model in catalogue:
         client.post("/v1/product-models", _model(model), now=now)

@@ -8,13 +8,12 @@ from careloop.cli import Command
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="the edge agent's file, with a simulator source")
-    parser.add_argument("--alerts-file", type=Path, required=True, help="where alerts to the customers are written")
 
 
 def _run(options: argparse.Namespace) -> int:
     from careloop.line.fleet_main import run  # noqa: PLC0415 - the overview must not need the libraries
 
-    return run(options.config.absolute(), options.alerts_file.absolute())
+    return run(options.config.absolute())
 
 
 COMMAND = Command(

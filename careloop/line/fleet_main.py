@@ -28,7 +28,7 @@ class _LiveClient(CareloopClient):
         return super().post(path, body, key=key)
 
 
-def run(config: Path, alerts_file: Path) -> int:
+def run(config: Path) -> int:
     """Register the fleet of a configuration, unless it is registered already."""
     settings = ApiClientSettings()
     fleet = _edge("fleet", "--config", str(config))
@@ -37,7 +37,7 @@ def run(config: Path, alerts_file: Path) -> int:
         if any(machine["serial"] in known for machine in fleet):
             print(f"{len(known)} assets are registered already")
             return 0
-        register(client, _edge("catalogue"), fleet, alerts_file, datetime.now(UTC))
+        register(client, _edge("catalogue"), fleet, datetime.now(UTC))
     print(f"registered {len(fleet)} assets")
     return 0
 

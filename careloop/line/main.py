@@ -104,7 +104,7 @@ def run_demo(options: argparse.Namespace) -> int:
         config = _edge_config(directory, options, starts_at)
         with stack, Line(stack, edge_config=config) as line, _bar(console, "simulating") as bar:
             register(line.client, _edge_json("catalogue"), _edge_json("fleet", "--config", str(config)),
-                     line.alerts_file, starts_at)  # fmt: skip
+                     starts_at)  # fmt: skip
             task = bar.add_task(str(starts_at.date()), total=options.days)
             demo = Demo(line, starts_at, options.days)
             demo.run(lambda now: bar.update(task, completed=(now - starts_at) / DAY, description=str(now.date())))
@@ -125,6 +125,8 @@ def _edge_config(directory: Path, options: argparse.Namespace, starts_at: dateti
         "[agent]",
         'id = "demo-gateway"',
         "[buffer]",
+        # The whole demo starts over after a power cut; kill -9 it survives.
+        'survives = "kill"',
         f"file = {json.dumps(str(directory / 'edge-buffer.sqlite'))}",
         "[[sources]]",
         'kind = "simulator"',

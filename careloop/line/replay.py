@@ -115,13 +115,6 @@ class Replay:
     def _register(self) -> None:
         post, now = self._line.client.post, self._window.starts_at
         machines = self._recording.machines
-        target = {
-            "name": "file",
-            "kind": "apprise",
-            "url": f"careloop-file://{self._line.alerts_file}",
-            "topics": ["*"],
-        }
-        post("/v1/alert-targets", target, now=now)
         for component in COMPONENTS:
             post(
                 "/v1/parts",

@@ -186,6 +186,11 @@ class EmbeddedStack:
         return self.postgres.url
 
     @property
+    def alerts_file(self) -> Path:
+        """Where alerts are written, a JSON line each, unless CARELOOP_ALERT_DEFAULT_URL says otherwise."""
+        return self.directory / "alerts.jsonl"
+
+    @property
     def api_url(self) -> str:
         """Where the API is, once its process runs."""
         return f"http://127.0.0.1:{self.api_port}"
@@ -264,6 +269,7 @@ class EmbeddedStack:
             environment["CARELOOP_API_KEY"] = self.api_key(process, "service")
         if process == "api":
             environment["CARELOOP_API_PORT"] = str(self.api_port)
+            environment.setdefault("CARELOOP_ALERT_DEFAULT_URL", f"careloop-file://{self.alerts_file}")
         return environment
 
     def service(

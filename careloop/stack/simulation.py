@@ -64,9 +64,7 @@ def register_fleet(stack: EmbeddedStack, config: Path, stop: Event) -> None:
     environment["CARELOOP_API_KEY"] = stack.api_key("admin", "admin")
     process = ServiceProcess(
         "register-fleet",
-        careloop_command(
-            "register-fleet", "--config", str(config), "--alerts-file", str(stack.directory / "alerts.jsonl")
-        ),
+        careloop_command("register-fleet", "--config", str(config)),
         environment,
         stack.directory / "logs" / "register-fleet.log",
         registry=stack.registry,
