@@ -38,6 +38,8 @@ class Pair:
             "CARELOOP_DATABASE_URL": api.database_url,
             "CARELOOP_API_URL": api.url,
             "CARELOOP_API_KEY": api.keys["service"],
+            # SIGABRT makes a process write down what each of its threads is doing.
+            "PYTHONFAULTHANDLER": "1",
             **environment,
         }
         self._directory = directory
@@ -54,8 +56,16 @@ class Pair:
         self.processes[number].wait(10)
         self.processes[number] = self._start(number)
 
-    def log(self) -> str:
-        return "\n".join(path.read_text() for path in sorted(self._directory.glob("*.log")))
+    def evidence(self) -> str:
+        """What each process said last, and what it is doing; ends them."""
+        parts = []
+        for number, process in enumerate(self.processes):
+            status = process.poll()
+            process.send_signal(signal.SIGABRT)
+            process.wait(10)
+            log = (self._directory / f"scheduler-{number}.log").read_text()
+            parts.append(f"scheduler {number}, exit status {status}:\n{log[-6000:]}")
+        return "\n".join(parts)
 
     def stop(self) -> None:
         for process in self.processes:
@@ -87,10 +97,11 @@ def start_pair(api: Any, tmp_path: Path) -> Iterator[Callable[[dict[str, str]], 
         pair.stop()
 
 
-def wait_until(happened: Callable[[], bool], what: str, seconds: float = 30) -> float:
+def wait_until(happened: Callable[[], bool], pair: Pair, what: str, seconds: float = 30) -> float:
     begun = time.monotonic()
     while not happened():
-        assert time.monotonic() < begun + seconds, f"not within {seconds} s: {what}"
+        if time.monotonic() > begun + seconds:
+            pytest.fail(f"not within {seconds} s: {what}\n{pair.evidence()}")
         time.sleep(0.02)
     return time.monotonic() - begun
 
@@ -161,10 +172,13 @@ def test_every_occurrence_gets_exactly_one_job_whoever_is_killed(
                 count(connection, "SELECT count(*) FROM service.job WHERE occurrence = %s AND plan_id = 2", number)
                 == ASSETS
             ),
-            f"jobs of occurrence {round_number}\n{pair.log()[-3000:]}",
+            pair,
+            f"jobs of occurrence {round_number}",
         )
     wait_until(
-        lambda: count(connection, "SELECT count(*) FROM service.job WHERE plan_id = 1") == ASSETS, "calendar jobs"
+        lambda: count(connection, "SELECT count(*) FROM service.job WHERE plan_id = 1") == ASSETS,
+        pair,
+        "jobs by calendar",
     )
     expected = {(1, asset, 1) for asset in range(1, ASSETS + 1)}
     expected |= {(2, asset, number) for asset in range(1, ASSETS + 1) for number in range(1, KILLS + 1)}
@@ -177,6 +191,7 @@ def test_every_occurrence_gets_exactly_one_job_whoever_is_killed(
 
     wait_until(
         lambda: count(connection, "SELECT count(*) FROM service.job WHERE state = 'open'") == 0,
+        pair,
         "all jobs accounted for",
     )
     supplied = min(STOCK, len(made))
@@ -198,15 +213,16 @@ def test_the_follower_takes_over_within_five_seconds(
     # With the settings as they ship, but duties due so often that a takeover shows.
     pair = start_pair({"CARELOOP_SCHEDULER_PLANS_EVERY_S": "0.5", "CARELOOP_SCHEDULER_DISPATCH_EVERY_S": "0.5"})
     finished = "SELECT count(*) FROM scheduling.duty_run WHERE finished_at IS NOT NULL AND error IS NULL"
-    wait_until(lambda: count(connection, finished) >= 3, f"runs\n{pair.log()[-3000:]}")
+    wait_until(lambda: count(connection, finished) >= 3, pair, "runs")
     owners = {row["owner"] for row in connection.execute("SELECT DISTINCT owner FROM scheduling.duty_run")}
     assert len(owners) == 1, "both worked at once"
     leader = next(
         one for one in pair.processes if owners == {row_owner for row_owner in owners if str(one.pid) in row_owner}
     )
+    by_another = finished + " AND owner <> ALL(%s)"
     leader.kill()
     leader.wait(10)
-    took = wait_until(lambda: count(connection, finished + " AND owner <> ALL(%s)", list(owners)) >= 2, "takeover")
+    took = wait_until(lambda: count(connection, by_another, list(owners)) >= 2, pair, "takeover")
     assert took < 5, f"handover took {took:.1f} s"
 
 
@@ -215,19 +231,19 @@ def test_a_database_that_goes_away_for_a_moment_is_found_again(
 ) -> None:
     pair = start_pair(QUICK)
     finished = "SELECT count(*) FROM scheduling.duty_run WHERE finished_at IS NOT NULL AND error IS NULL"
-    wait_until(lambda: count(connection, finished) >= 3, f"runs\n{pair.log()[-3000:]}")
+    wait_until(lambda: count(connection, finished) >= 3, pair, "runs")
     connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE datname = current_database() AND application_name LIKE 'careloop scheduler%'"
     )
     done = count(connection, finished)
-    wait_until(lambda: count(connection, finished) >= done + 5, f"more runs\n{pair.log()[-3000:]}", 10)
+    wait_until(lambda: count(connection, finished) >= done + 5, pair, "more runs", 10)
     assert all(process.poll() is None for process in pair.processes)
 
 
 def test_it_ends_cleanly_when_told_to(connection: Connection, start_pair: Callable[[dict[str, str]], Pair]) -> None:
     pair = start_pair(QUICK)
-    wait_until(lambda: count(connection, "SELECT count(*) FROM scheduling.duty_run") >= 3, "runs")
+    wait_until(lambda: count(connection, "SELECT count(*) FROM scheduling.duty_run") >= 3, pair, "runs")
     for process in pair.processes:
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0

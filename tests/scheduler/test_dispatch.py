@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -212,3 +212,56 @@ def test_parts_from_afar_set_the_earliest_day(
     run(dispatching, now)
     [visit] = shop.visits()
     assert visit["starts_at"] == (now + 3 * DAY).astimezone(UTC).replace(hour=8)
+
+
+def test_a_job_that_another_scheduler_dispatched_meanwhile_is_left_alone(
+    client: CareloopClient, dispatching: Dispatching, shop: Any, now: datetime
+) -> None:
+    class Stale(CareloopClient):
+        """Lists the jobs as they were before the other scheduler's run."""
+
+        stale: ClassVar[list[Any]] = []
+
+        def jobs(self, *states: str) -> Iterator[Any]:
+            return iter(self.stale)
+
+    shop.component("pump", None)
+    shop.technician("Ada")
+    shop.technician("Bob")
+    shop.asset("A")
+    open_ticket(client, "A", now)
+    Stale.stale = [client.create_job({"ticket_id": 1}, now=now)]
+    assert run(dispatching, now).jobs_dispatched == 1
+    stale = Stale(str(client._http.base_url), client._http.headers["Authorization"].removeprefix("Bearer "))
+    assert run(Dispatching(stale, WorkingRules(), timedelta(minutes=1)), now) == Tally()
+    assert [job["state"] for job in shop.jobs()] == ["dispatched"]
+    assert len(shop.visits()) == 1
+
+
+def test_appointments_are_in_the_working_hours_of_the_site(
+    client: CareloopClient, dispatching: Dispatching, shop: Any, now: datetime
+) -> None:
+    shop.connection.execute("UPDATE service.site SET time_zone = 'America/New_York'")
+    shop.component("pump", None)
+    shop.technician("Ada")
+    shop.asset("A")
+    open_ticket(client, "A", now)
+    run(dispatching, now)
+    assert shop.visits()[0]["starts_at"] == now + 6 * HOUR
+
+
+def test_a_recalled_job_gets_another_appointment(
+    client: CareloopClient, dispatching: Dispatching, api: Any, shop: Any, now: datetime
+) -> None:
+    shop.part("P1", 1)
+    shop.component("pump", "P1")
+    shop.technician("Ada")
+    shop.asset("A")
+    open_ticket(client, "A", now)
+    run(dispatching, now)
+    shop.connection.execute("UPDATE service.technician SET active = false")
+    other = shop.technician("Bob")
+    with api.client("dispatcher") as dispatcher:
+        dispatcher.post(f"/v1/jobs/{shop.jobs()[0]['job_id']}/recall", {"reason": "Ada is ill"}, now=now)
+    assert run(dispatching, now) == Tally(jobs_dispatched=1)
+    assert [(visit["technician_id"], visit["state"]) for visit in shop.visits()][-1] == (other, "planned")
