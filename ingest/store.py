@@ -210,8 +210,8 @@ class Store:
             for time_us, metric_id, value in message.rows:
                 packed += pack(4, 8, time_us - _POSTGRESQL_EPOCH_US, 4, asset_id, 2, metric_id, 8, value)
             count += len(message.rows)
+        packed += _COPY_END
         if count:
-            packed += _COPY_END
             with self._connection.cursor() as cursor, cursor.copy(self._queries["copy_readings"]) as copy:
                 copy.write(packed)
         return count

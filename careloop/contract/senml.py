@@ -91,9 +91,7 @@ def text_labels(records: Iterable[Mapping[int | str, Any]]) -> list[dict[str, An
     ]
 
 
-def decode_pack(  # noqa: C901 - the fast path stands in the loop, since a call costs as much as what it does
-    records: object, serial: str, now_s: float
-) -> tuple[list[Reading], list[BadRecord]]:
+def decode_pack(records: object, serial: str, now_s: float) -> tuple[list[Reading], list[BadRecord]]:
     """Resolve a parsed pack into readings.
 
     Args:
@@ -117,22 +115,25 @@ def decode_pack(  # noqa: C901 - the fast path stands in the loop, since a call 
     for index, record in enumerate(records):
         if type(record) is not dict and not isinstance(record, Mapping):
             raise SenmlError(f"record {index} is not an object")
-        fields = record.keys()
-        if not fields.isdisjoint(_BASE_FIELDS):
+        # The record that nearly every pack is full of, in a quarter of the time of the general case below.
+        if record.keys() <= _PLAIN_FIELDS:
+            name, value, time = record.get("n"), record.get("v"), record.get("t", 0.0)
+            unit = record.get("u", base.unit)
+            if (
+                (type(value) is float or (type(value) is int and -_EXACT < value < _EXACT))
+                and (type(time) is float or (type(time) is int and -_EXACT < time < _EXACT))
+                and type(name) is str
+                and type(unit) is str
+                and name in metrics
+            ):
+                time_s = base.time_s + time
+                if time_s < ABSOLUTE_FROM_S:
+                    time_s += now_s
+                readings.append(Reading(time_s, metrics[name], value + base.value, unit))
+                continue
+        elif not record.keys().isdisjoint(_BASE_FIELDS):
             base.update(record, index)
             metrics.clear()
-        # The record that nearly every pack is full of, in a third of the time of the general case below.
-        if fields <= _PLAIN_FIELDS:
-            name, value = record.get("n"), record.get("v")
-            time, unit = record.get("t", 0.0), record.get("u", base.unit)
-            if type(value) is float and type(time) in _NUMBERS and type(unit) is str and type(name) is str:
-                metric = metrics.get(name)
-                if metric is not None and -_EXACT < time < _EXACT:
-                    time_s = base.time_s + time
-                    if time_s < ABSOLUTE_FROM_S:
-                        time_s += now_s
-                    readings.append(Reading(time_s, metric, value + base.value, unit))
-                    continue
         try:
             reading = _reading(record, base, serial, now_s)
         except SenmlError as error:
@@ -145,8 +146,7 @@ def decode_pack(  # noqa: C901 - the fast path stands in the loop, since a call 
 
 
 _BASE_FIELDS = frozenset({"bn", "bt", "bu", "bv", "bver"})
-_PLAIN_FIELDS = _BASE_FIELDS | {"n", "u", "t", "v"}
-_NUMBERS = frozenset({float, int})
+_PLAIN_FIELDS = frozenset({"n", "u", "t", "v"})
 # Integers below it are floats exactly; CBOR can send larger ones.
 _EXACT = 2**53
 
