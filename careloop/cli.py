@@ -5,6 +5,7 @@ whose libraries are missing says which extra brings them.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from careloop import __version__
 from careloop.errors import CareloopError
 
 USAGE_ERROR = 2
+BROKEN_PIPE = 141  # what a shell reports of a process that SIGPIPE ended
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,10 @@ def _run(point: EntryPoint, words: Sequence[str]) -> int:
     except CareloopError as error:
         print(f"careloop {point.name}: {error}", file=sys.stderr)
         return USAGE_ERROR
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, e.g. `| head`; Python's own flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except KeyboardInterrupt:
         return 130
 

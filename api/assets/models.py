@@ -39,8 +39,8 @@ class NewProductModel(Body):
     kind: Name = Field(description="models of one kind share metrics, components and predictor")
     manufacturer: Text = ""
     horizon_hours: Annotated[int, Field(ge=1, le=8760)] = 24
-    metrics: Annotated[list[Metric], Field(max_length=500)] = []
-    components: Annotated[list[Component], Field(max_length=500)] = []
+    metrics: list[Metric] = Field(default_factory=list, max_length=500)
+    components: list[Component] = Field(default_factory=list, max_length=500)
 
     @model_validator(mode="after")
     def _names_once(self) -> "NewProductModel":
@@ -127,8 +127,8 @@ class NewAsset(Body):
     model: Name = Field(description="code of its product model")
     site_id: Id | None = None
     installed_at: Time
-    attributes: dict[str, str | int | float | bool] = Field({}, max_length=100)
-    warranty_terms: Annotated[list[NewWarrantyTerm], Field(max_length=20)] = []
+    attributes: dict[str, str | int | float | bool] = Field(default_factory=dict, max_length=100)
+    warranty_terms: list[NewWarrantyTerm] = Field(default_factory=list, max_length=20)
 
 
 class AssetChange(Body):

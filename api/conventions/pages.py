@@ -64,9 +64,9 @@ def _encode(number: int) -> str:
 def _decode(cursor: str) -> int:
     try:
         number = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not 0 <= number < 2**63:
-            raise ValueError("out of range")
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, binascii.Error):
+        number = -1
+    if not 0 <= number < 2**63:
         message = "is not a cursor of this API; start without it"
-        raise RequestValidationError([{"loc": ("query", "after"), "msg": message, "type": "value_error"}]) from error
+        raise RequestValidationError([{"loc": ("query", "after"), "msg": message, "type": "value_error"}])
     return number

@@ -11,6 +11,7 @@ from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -115,10 +116,17 @@ def install(app: FastAPI) -> None:
         detail = "the database does not answer; try again"
         return problem_response(request, Problem(503, "database-unavailable", detail, headers={"Retry-After": "2"}))
 
+    @app.exception_handler(ClientDisconnect)
+    async def of_disconnect(request: Request, _: ClientDisconnect) -> JSONResponse:
+        # Nobody is there to read the answer; the transaction has been rolled back.
+        log.info("%s %s: the client went away", request.method, request.url.path)
+        return problem_response(request, Problem(400, "client-gone", "the request ended before it was whole"))
+
     @app.exception_handler(Exception)
     async def of_defect(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem_response(request, Problem(500, "defect", "careloop has a defect here; the server's log has the trace"))
+        problem = Problem(500, "defect", "careloop has a defect here; the server's log has the trace")
+        return problem_response(request, problem)
 
 
 def problem_response(request: Request, problem: Problem) -> JSONResponse:
