@@ -22,6 +22,7 @@ _FENCE = re.compile(r"^```(?P<language>[\w-]*)[^\n]*\n(?P<body>.*?)^```", re.MUL
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)(?:#[^)]*)?\)")
 _SETTING = re.compile(r"\bCARELOOP_[A-Z0-9_]*[A-Z0-9]\b(?!_|\*)")
+ROOT_TOPIC = "careloop/v1/"  # begins like a path of the tree, and is an MQTT topic
 _SHELL = {"sh", "bash", "shell", "console"}
 
 
@@ -126,7 +127,7 @@ def test_paths_exist(page: Path) -> None:
     missing = [target for target in _LINK.findall(text) if not (page.parent / target).exists()]
     for code in _INLINE.findall(_FENCE.sub("", text)):
         looks_like_path = re.fullmatch(r"[\w.-]+(?:/[\w.-]+)*/?", code) and "/" in code
-        if looks_like_path and code.split("/")[0] in rooms and not code.startswith(".venv"):
+        if looks_like_path and code.split("/")[0] in rooms and not code.startswith((".venv", ROOT_TOPIC)):
             path = ROOT / code
             if not path.exists() and "secrets" not in path.parts:
                 missing.append(code)
