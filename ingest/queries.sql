@@ -54,11 +54,11 @@ COPY telemetry.event (time, asset_id, code, severity, detail) FROM STDIN;
 COPY telemetry.rollup_due (bucket) FROM STDIN;
 
 -- name: set_states
-INSERT INTO telemetry.asset_state AS s (asset_id, online, agent_version, detail, changed_at)
+INSERT INTO telemetry.agent_state AS s (agent_id, online, agent_version, detail, changed_at)
 SELECT * FROM unnest(
-    %(asset_ids)s::integer[], %(online)s::boolean[], %(agent_versions)s::text[], %(details)s::jsonb[],
+    %(agent_ids)s::text[], %(online)s::boolean[], %(agent_versions)s::text[], %(details)s::jsonb[],
     %(changed_at)s::timestamptz[])
-ON CONFLICT (asset_id) DO UPDATE
+ON CONFLICT (agent_id) DO UPDATE
 SET online = excluded.online, agent_version = excluded.agent_version, detail = excluded.detail,
     changed_at = excluded.changed_at
 WHERE s.changed_at <= excluded.changed_at

@@ -63,10 +63,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """The state that an asset's agent reports; the latest one counts."""
+    """The state that an agent reports, of an asset or of a gateway; the latest one counts."""
 
     delivery: Delivery
-    asset_id: int
+    agent_id: str
     state: AgentState
 
 
@@ -238,14 +238,14 @@ class Store:
                     copy.write_row(row)
 
     def _set_states(self, states: Iterable[StateChange]) -> None:
-        latest = {change.asset_id: change for change in states}
+        latest = {change.agent_id: change for change in states}
         if not latest:
             return
-        ordered = [latest[asset_id] for asset_id in sorted(latest)]
+        ordered = [latest[agent_id] for agent_id in sorted(latest)]
         self._connection.execute(
             self._queries["set_states"],
             {
-                "asset_ids": [change.asset_id for change in ordered],
+                "agent_ids": [change.agent_id for change in ordered],
                 "online": [change.state.online for change in ordered],
                 "agent_versions": [change.state.agent_version for change in ordered],
                 "details": [_json(change.state.detail) for change in ordered],

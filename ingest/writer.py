@@ -158,11 +158,15 @@ def _prepare(
     messages: Sequence[Read], connection: Connection[DictRow], registry: Registry, span: Span, now: datetime
 ) -> Batch:
     """Look up assets and metrics, learn new ones, and sort everything into what can be stored and what cannot."""
-    serials = {decoded.serial for _, decoded in messages if isinstance(decoded, Decoded)}
+    serials = {item.serial for _, item in messages if isinstance(item, Decoded) and item.state is None}
     asset_ids = registry.asset_ids(connection, serials)
     batch = Batch()
     known: list[tuple[Delivery, Decoded, int]] = []
     for delivery, decoded in messages:
+        if isinstance(decoded, Decoded) and decoded.state is not None:
+            # Also of a gateway, which is no asset.
+            batch.states.append(StateChange(delivery, decoded.serial, decoded.state))
+            continue
         problem = decoded if isinstance(decoded, Problem) else None
         asset_id = None if isinstance(decoded, Problem) else asset_ids.get(decoded.serial)
         if isinstance(decoded, Decoded) and asset_id is None:
@@ -179,9 +183,6 @@ def _prepare(
     }
     registry.learn(connection, seen, now)
     for delivery, decoded, asset_id in known:
-        if decoded.state is not None:
-            batch.states.append(StateChange(delivery, asset_id, decoded.state))
-            continue
         rows, problems = validate_readings(decoded.readings, registry.metrics, span)
         events, event_problems = validate_events(decoded.events, span)
         identity = delivery.identity

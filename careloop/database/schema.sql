@@ -422,8 +422,9 @@ CREATE TABLE telemetry.event (
 CREATE INDEX event_asset_time ON telemetry.event (asset_id, time DESC);
 CREATE INDEX event_time ON telemetry.event (time);
 
-CREATE TABLE telemetry.asset_state (
-    asset_id       integer PRIMARY KEY,
+-- By the agent's id: the serial number of the asset it runs on, or of a gateway, which is no asset.
+CREATE TABLE telemetry.agent_state (
+    agent_id       text PRIMARY KEY,
     online         boolean NOT NULL,
     agent_version  text NOT NULL DEFAULT '',
     detail         jsonb NOT NULL DEFAULT '{}',

@@ -1,5 +1,6 @@
 -- name: ingest_progress
-SELECT coalesce(sum(messages + duplicates), 0)::bigint AS messages FROM telemetry.ingest_progress
+-- Each message once: one that is delivered again must not stand for one that is still on its way.
+SELECT coalesce(sum(messages), 0)::bigint AS messages FROM telemetry.ingest_progress
 
 -- name: count_business
 SELECT (SELECT count(*) FROM service.asset) AS assets,

@@ -137,15 +137,21 @@ def test_the_latest_state_counts(line) -> None:
         return line.delivery("careloop/v1/A2/state", payload)
 
     line.write(state(True, "1"), state(False, "1"))
-    assert line.rows("SELECT online, agent_version FROM telemetry.asset_state") == [(False, "1")]
+    assert line.rows("SELECT online, agent_version FROM telemetry.agent_state") == [(False, "1")]
     early, line.now = state(True, "0"), NOW + timedelta(minutes=1)
     # The same bytes as before are a change again, and so no duplicate.
     line.write(state(True, "1"))
     line.write(early)
-    assert line.rows("SELECT online, agent_version, detail, changed_at FROM telemetry.asset_state") == [
+    assert line.rows("SELECT online, agent_version, detail, changed_at FROM telemetry.agent_state") == [
         (True, "1", {"n": 1}, line.now)
     ]
     assert line.rows("SELECT * FROM telemetry.ingest_progress") == []
+
+
+def test_a_gateway_has_a_state_without_being_an_asset(line) -> None:
+    stored = line.write(line.delivery("careloop/v1/gateway-7/state", orjson.dumps({"online": True})))
+    assert stored.dead_letters == 0
+    assert line.rows("SELECT agent_id, online FROM telemetry.agent_state") == [("gateway-7", True)]
 
 
 def test_rollups_equal_recomputation_also_after_late_readings(line) -> None:
