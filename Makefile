@@ -1,5 +1,5 @@
 # Needs Python 3.11 or newer and make; uv is used where it is installed, because it is faster.
-#   make demo     the whole line on a simulated fleet, on this machine
+#   make demo     the whole line on a simulated fleet, on this machine (ARGS=--once ends after the summary)
 #   make test     everything that CI runs
 SHELL := /bin/sh
 VENV := .venv
@@ -12,7 +12,7 @@ CODE := careloop edge_agent ingest predictor scheduler api bench tests
 .PHONY: demo test lint format schema lock install clean
 
 demo: install
-	@$(BIN)/careloop demo
+	@$(BIN)/careloop demo $(ARGS)
 
 test: lint
 	$(BIN)/pytest -q
@@ -57,6 +57,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
 	fi
+	@$(BIN)/python -m compileall -q $(filter-out tests,$(CODE))
 	@touch $@
 
 clean:

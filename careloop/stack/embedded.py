@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Self, TextIO, get_args
 from urllib.parse import quote, urlsplit
@@ -125,16 +126,15 @@ class EmbeddedStack:
 
     def stop(self) -> None:
         """Stop what is embedded: the broker, then the database; give the directory free. Safe to call twice."""
-        try:
-            if self.broker:
-                self.broker.stop()
-                self.registry.remove("broker")
-            if self.postgres:
-                self.postgres.stop()
-        finally:
+        with ExitStack() as closing:
             if self._lock:
-                self._lock.close()
+                closing.callback(self._lock.close)
                 self._lock = None
+            if self.postgres:
+                closing.callback(self.postgres.stop)
+            if self.broker:
+                closing.callback(self.registry.remove, "broker")
+                closing.callback(self.broker.stop)
 
     def revive(self) -> list[str]:
         """Start the embedded servers again that have died, on their ports; returns the names of those."""

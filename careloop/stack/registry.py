@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 
 STOP_WITHIN_S = 10.0
+# Linux counts start times from the boot, whose own time moves when the clock is set.
+SAME_START_WITHIN_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ class ProcessRegistry:
         for name, entry in self._read().items():
             try:
                 process = psutil.Process(int(entry["pid"]))
-                if process.create_time() == entry["started"] and process.status() != psutil.STATUS_ZOMBIE:
+                is_same = abs(process.create_time() - entry["started"]) < SAME_START_WITHIN_S
+                if is_same and process.status() != psutil.STATUS_ZOMBIE:
                     alive[name] = process
             except psutil.NoSuchProcess:
                 continue

@@ -1,4 +1,4 @@
-"""README's configuration table is what the settings classes say. Print it anew: python tests/house/test_settings_table.py"""
+"""The README's table of settings is the code's, not somebody's memory of it; run this file to print the table anew."""
 
 import importlib
 import inspect
