@@ -55,7 +55,8 @@ def assert_loop_is_closed(connection) -> None:
         JOIN service.ticket t ON t.asset_id = f.asset_id AND t.component = f.component AND t.opened_at < f.failed_at
              AND t.opened_at > f.failed_at - interval '48 hours'
         JOIN service.job j USING (ticket_id) JOIN service.reservation r USING (job_id)
-        JOIN service.replacement p ON p.asset_id = f.asset_id AND p.component = f.component AND p.replaced_at = f.failed_at
+        JOIN service.replacement p
+            ON p.asset_id = f.asset_id AND p.component = f.component AND p.replaced_at = f.failed_at
         """
     ).fetchall()
     assert rows
