@@ -77,7 +77,10 @@ class ReadingGrid:
 
     def windows(self, asset: IntArray, hour: IntArray, length: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The `length` hours strictly before each decision: means, minima, maxima, each (n, metrics, length)."""
-        start = int(hour.min()) - length if len(hour) else self.first_hour
+        if not len(hour):
+            none = np.empty((0, self.means.shape[1], length))
+            return none, none, none
+        start = int(hour.min()) - length
         grid = self if start >= self.first_hour else self.moved(start, self.end_hour)
         position = hour - length - grid.first_hour
 
