@@ -26,7 +26,11 @@ class Calibration:
         >>> Calibration().apply(np.array([0.25])).round(6).tolist()
         [0.25]
         """
-        return _expit(self.slope * log_odds(scores) + self.offset)
+        return self.apply_odds(log_odds(scores))
+
+    def apply_odds(self, odds: FloatArray) -> FloatArray:
+        """The same from log-odds."""
+        return _expit(self.slope * odds + self.offset)
 
 
 def log_odds(probabilities: FloatArray) -> FloatArray:
