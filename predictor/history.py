@@ -20,6 +20,17 @@ from predictor.timeline import HOUR_MS, FloatArray, IntArray, to_ms
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Fact:
+    """A failure or a replacement, its time in milliseconds since 1970."""
+
+    fact_id: int
+    serial: str
+    component: str
+    at_ms: int
+    reason: str
+
+
 @dataclass
 class _Seen:
     """What is kept of one fleet between steps.
@@ -67,8 +78,8 @@ class HistoryReader:
         self._seen: list[_Seen] = []
         self._catalogue_hour: int | None = None
         self._latest_hour = -1
-        self._failures: list[ComponentFact] = []
-        self._replacements: list[ComponentFact] = []
+        self._failures: list[_Fact] = []
+        self._replacements: list[_Fact] = []
         self._numbers: dict[str, int] = {}
 
     def for_scoring(self, hour: int) -> list[History]:
@@ -95,8 +106,8 @@ class HistoryReader:
         if renew or backwards:
             self._failures.clear()
             self._replacements.clear()
-        self._failures += self._client.failures(since_id=_last_id(self._failures))
-        self._replacements += self._client.replacements(since_id=_last_id(self._replacements))
+        self._failures += map(_fact, self._client.failures(since_id=_last_id(self._failures)))
+        self._replacements += map(_fact, self._client.replacements(since_id=_last_id(self._replacements)))
         self._numbers = telemetry.metric_numbers(self._database())
 
     def _read_catalogue(self, *, keep: bool) -> None:
@@ -157,7 +168,7 @@ class HistoryReader:
         own = [(position[asset], code, at_ms) for asset, code, at_ms in events if asset in position]
         codes = tuple(sorted({code for _, code, _ in own}))
         number = {code: index for index, code in enumerate(codes)}
-        renewals = [fact for fact in self._replacements if fact.get("reason") != "failure"]
+        renewals = [fact for fact in self._replacements if fact.reason != "failure"]
         return History(
             fleet=fleet,
             grid=grid,
@@ -190,21 +201,30 @@ def _same(old: Fleet, new: Fleet) -> bool:
     )
 
 
-def _last_id(facts: Sequence[ComponentFact]) -> int:
-    return facts[-1]["fact_id"] if facts else 0
+def _fact(told: ComponentFact) -> _Fact:
+    at_ms = to_ms(parse_time(told["at"]))
+    return _Fact(told["fact_id"], told["serial"], told["component"], at_ms, told.get("reason", ""))
 
 
-def _facts(fleet: Fleet, facts: Sequence[ComponentFact], hour: int) -> Moments:
+def _last_id(facts: Sequence[_Fact]) -> int:
+    return facts[-1].fact_id if facts else 0
+
+
+def _facts(fleet: Fleet, facts: Sequence[_Fact], hour: int) -> Moments:
     """Facts before `hour` about a fleet's components; others are none of its business."""
-    asset = {serial: index for index, serial in enumerate(fleet.serials)}
-    component = {name: index for index, name in enumerate(fleet.components)}
-    known: list[tuple[int, int]] = []
-    for fact in facts:
-        if fact["serial"] in asset and fact["component"] in component:
-            at_ms = to_ms(parse_time(fact["at"]))
-            if at_ms < hour * HOUR_MS:
-                known.append((asset[fact["serial"]] * len(component) + component[fact["component"]], at_ms))
-    return _moments(known)
+    series = {
+        (serial, name): asset * len(fleet.components) + component
+        for asset, serial in enumerate(fleet.serials)
+        for component, name in enumerate(fleet.components)
+    }
+    until_ms = hour * HOUR_MS
+    return _moments(
+        [
+            (series[fact.serial, fact.component], fact.at_ms)
+            for fact in facts
+            if fact.at_ms < until_ms and (fact.serial, fact.component) in series
+        ]
+    )
 
 
 def _moments(pairs: Sequence[tuple[int, int]]) -> Moments:
