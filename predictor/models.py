@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
 
-from predictor.calibration import Calibration, fit_calibration, log_odds
+from predictor.calibration import SMALLEST, Calibration, fit_calibration, log_odds
 from predictor.decide import Costs, Record, best_threshold
 from predictor.features.matrix import FeaturePlan
 from predictor.fleet import Decisions, History
 from predictor.labels import Labels, is_down, label
+from predictor.learners import Classifier, Learner, candidates
 from predictor.timeline import HOUR_MS, BoolArray, FloatArray
 
 FOLDS = 4
@@ -39,6 +39,7 @@ class ComponentModel:
         component: Name of the component.
         horizon_hours: How far ahead it predicts.
         plan: Columns it was trained on.
+        learner: What the members were fitted by, see `predictor.learners`.
         members: Classifiers; their log-odds are averaged.
         calibration: Found on assets that were left out of training.
         threshold: From where on a ticket is raised, before the costs of an asset's own product model are looked at.
@@ -53,7 +54,8 @@ class ComponentModel:
     component: str
     horizon_hours: int
     plan: FeaturePlan
-    members: tuple[HistGradientBoostingClassifier, ...]
+    learner: str
+    members: tuple[Classifier, ...]
     calibration: Calibration
     threshold: float
     usual: FloatArray
@@ -109,19 +111,18 @@ def train_component(
     failures = _failures_in(history, component, decisions, labels)
     if failures < failures_needed:
         return TooFewFailures(history.fleet.kind, component, failures, failures_needed)
-    members, scores = _fit_members(matrix, decisions, labels)
-    validated = labels.known & ~np.isnan(scores)
-    calibration = fit_calibration(scores[validated], labels.failed[validated])
-    record = record_of(history, component, decisions.where(validated))
-    probabilities = calibration.apply(scores[validated])
-    threshold, metrics = _judge(history, component, record, probabilities, labels.failed[validated])
+    trained = _best(matrix, decisions, labels, failures)
+    record = record_of(history, component, decisions.where(trained.validated))
+    failed = labels.failed[trained.validated]
+    threshold, metrics = _judge(history, component, record, trained.probabilities, failed)
     return ComponentModel(
         kind=history.fleet.kind,
         component=component,
         horizon_hours=horizon_hours,
         plan=plan,
-        members=members,
-        calibration=calibration,
+        learner=trained.learner,
+        members=trained.members,
+        calibration=trained.calibration,
         threshold=threshold,
         usual=_median(matrix[labels.known]),
         trained_as_of_hour=until_hour,
@@ -167,23 +168,52 @@ def _judge(
     return threshold, metrics
 
 
-def _fit_members(
-    matrix: FloatArray, decisions: Decisions, labels: Labels
-) -> tuple[tuple[HistGradientBoostingClassifier, ...], FloatArray]:
-    """The members, and the score of each row by the member that has not seen its asset (NaN where there is none)."""
-    members: list[HistGradientBoostingClassifier] = []
+@dataclass(frozen=True)
+class _Trained:
+    """What one learner made of the training window.
+
+    Attributes:
+        learner: Its name.
+        members: Fitted, each without another share of the assets.
+        calibration: Found on the assets left out.
+        validated: Rows that were left out by a member, and whose outcome is known; shape (n,).
+        probabilities: Calibrated, of these rows; shape (validated rows,).
+        log_loss: Mean, of these rows; infinite where there are none.
+    """
+
+    learner: str
+    members: tuple[Classifier, ...]
+    calibration: Calibration
+    validated: BoolArray
+    probabilities: FloatArray
+    log_loss: float
+
+
+def _best(matrix: FloatArray, decisions: Decisions, labels: Labels, failures: int) -> _Trained:
+    tried = [_train(name, learner, matrix, decisions, labels) for name, learner in candidates(failures).items()]
+    return min(tried, key=lambda trained: trained.log_loss)
+
+
+def _train(name: str, learner: Learner, matrix: FloatArray, decisions: Decisions, labels: Labels) -> _Trained:
+    members: list[Classifier] = []
     scores = np.full(len(decisions), np.nan)
     for fold in range(FOLDS):
         left_out = decisions.asset % FOLDS == fold
         seen = labels.known & ~left_out
         if left_out.any() and labels.failed[seen].any():
-            member = _fit(matrix[seen], labels.failed[seen], seed=SEED + fold)
+            member = learner(matrix[seen], labels.failed[seen], seed=SEED + fold)
             members.append(member)
             scores[left_out] = member.predict_proba(matrix[left_out])[:, 1]
     if not members:
         # All failures are of one asset, so nothing is left to validate on.
-        members.append(_fit(matrix[labels.known], labels.failed[labels.known], seed=SEED))
-    return tuple(members), scores
+        members.append(learner(matrix[labels.known], labels.failed[labels.known], seed=SEED))
+    validated = labels.known & ~np.isnan(scores)
+    failed = labels.failed[validated]
+    calibration = fit_calibration(scores[validated], failed)
+    probabilities = calibration.apply(scores[validated])
+    surprise = -np.log(np.clip(np.where(failed, probabilities, 1.0 - probabilities), SMALLEST, None))
+    log_loss = float(surprise.mean()) if len(failed) else float("inf")
+    return _Trained(name, tuple(members), calibration, validated, probabilities, log_loss)
 
 
 def _failures_in(history: History, component: str, decisions: Decisions, labels: Labels) -> int:
@@ -199,19 +229,3 @@ def _median(matrix: FloatArray) -> FloatArray:
         for column in range(matrix.shape[1])
     ]
     return np.array(columns)
-
-
-def _fit(matrix: FloatArray, failed: BoolArray, *, seed: int) -> HistGradientBoostingClassifier:
-    """Many small trees: with few failures, larger ones learn single machines by heart."""
-    return HistGradientBoostingClassifier(
-        learning_rate=0.1,
-        max_iter=100,
-        max_leaf_nodes=4,
-        min_samples_leaf=int(np.clip(len(failed) // 300, 20, 70)),
-        max_features=0.5,
-        l2_regularization=3.0,
-        early_stopping=False,
-        random_state=seed,
-        # Categories would need a preprocessor, whose file we would have to trust.
-        categorical_features=None,
-    ).fit(matrix, failed)

@@ -9,10 +9,10 @@ from careloop.client import Job
 from careloop.line.conductor import Line
 from careloop.stepping import parse_time
 
-STEP = timedelta(hours=6)
+STEP = timedelta(hours=12)
 # The first models are trained on the failures of the time before; then again as more is seen.
-FIRST_TRAINING = timedelta(days=42)
-TRAIN_EVERY = timedelta(days=13)
+FIRST_TRAINING = timedelta(days=40)
+TRAIN_EVERY = timedelta(days=20)
 # A component found less worn than this at a preventive visit is left in: no fault found.
 WORTH_REPLACING = 0.6
 

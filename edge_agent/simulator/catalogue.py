@@ -27,26 +27,26 @@ PRESSURE_WASHER = Kind(
     ),
     components=(
         Component(
-            "pump_seal", "HDX-SEAL-01", "Pump seal kit", "hydraulics", 75, 42000, 16000, 1250.0, 3.0,
+            "pump_seal", "HDX-SEAL-01", "Pump seal kit", "hydraulics", 75, 126000, 16000, 1250.0, 3.0,
             effects=(Effect("pump_pressure", -19.0), Effect("water_flow", -1.3), Effect("vibration_velocity", 0.4)),
             symptoms=(Symptom("E21", 0.09), Symptom("E20", 0.03)),
             failure_code="F21",
         ),
         Component(
-            "motor_brushes", "HDX-BRUSH-02", "Carbon brush set", "electrics", 45, 36000, 12000, 1150.0, 3.5,
+            "motor_brushes", "HDX-BRUSH-02", "Carbon brush set", "electrics", 45, 108000, 12000, 1150.0, 3.5,
             effects=(Effect("motor_current", 2.2), Effect("motor_temperature", 12.0, 4.0),
                      Effect("vibration_velocity", 0.5)),
             symptoms=(Symptom("E31", 0.09, "error"), Symptom("E30", 0.02)),
             failure_code="F31",
         ),
         Component(
-            "unloader_valve", "HDX-VALVE-03", "Unloader valve", "hydraulics", 60, 39000, 14500, 1450.0, 3.0,
+            "unloader_valve", "HDX-VALVE-03", "Unloader valve", "hydraulics", 60, 117000, 14500, 1450.0, 3.0,
             effects=(Effect("pump_pressure", 15.0), Effect("motor_current", 1.3), Effect("water_flow", -0.7)),
             symptoms=(Symptom("E22", 0.09), Symptom("E20", 0.03)),
             failure_code="F22",
         ),
         Component(
-            "pump_bearing", "HDX-BEAR-04", "Pump bearing", "mechanics", 120, 58000, 24000, 1900.0, 3.5,
+            "pump_bearing", "HDX-BEAR-04", "Pump bearing", "mechanics", 120, 174000, 24000, 1900.0, 3.5,
             effects=(Effect("vibration_velocity", 1.9, 4.0), Effect("motor_temperature", 5.0)),
             symptoms=(Symptom("E41", 0.1, "error"),),
             failure_code="F41",
@@ -74,25 +74,25 @@ ROBOT_VACUUM = Kind(
     ),
     components=(
         Component(
-            "main_brush", "RVX-BRUSH-01", "Main brush", "mechanics", 20, 15000, 6000, 1100.0, 3.0,
+            "main_brush", "RVX-BRUSH-01", "Main brush", "mechanics", 20, 45000, 6000, 1100.0, 3.0,
             effects=(Effect("brush_current", 0.40), Effect("suction_pressure", -0.25)),
             symptoms=(Symptom("V11", 0.09), Symptom("V10", 0.02)),
             failure_code="X11",
         ),
         Component(
-            "battery", "RVX-BATT-02", "Battery pack", "electrics", 25, 22000, 11000, 1400.0, 4.0,
+            "battery", "RVX-BATT-02", "Battery pack", "electrics", 25, 66000, 11000, 1400.0, 4.0,
             effects=(Effect("battery_voltage", -0.75), Effect("battery_temperature", 6.5)),
             symptoms=(Symptom("V21", 0.09, "error"),),
             failure_code="X21",
         ),
         Component(
-            "wheel_motor", "RVX-WHEEL-03", "Wheel motor", "electrics", 35, 20000, 8500, 1500.0, 3.0,
+            "wheel_motor", "RVX-WHEEL-03", "Wheel motor", "electrics", 35, 60000, 8500, 1500.0, 3.0,
             effects=(Effect("wheel_current", 0.24), Effect("battery_temperature", 1.5)),
             symptoms=(Symptom("V31", 0.1), Symptom("V10", 0.02)),
             failure_code="X31",
         ),
         Component(
-            "suction_fan", "RVX-FAN-04", "Suction fan", "electrics", 40, 21000, 9500, 1900.0, 3.5,
+            "suction_fan", "RVX-FAN-04", "Suction fan", "electrics", 40, 63000, 9500, 1900.0, 3.5,
             effects=(Effect("suction_pressure", -0.75), Effect("battery_temperature", 1.5)),
             symptoms=(Symptom("V41", 0.1),),
             failure_code="X41",
@@ -121,26 +121,26 @@ GAS_WATER_HEATER = Kind(
     ),
     components=(
         Component(
-            "heat_exchanger", "GWH-EXCH-01", "Heat exchanger", "gas", 150, 88000, 42000, 1650.0, 3.5,
+            "heat_exchanger", "GWH-EXCH-01", "Heat exchanger", "gas", 150, 264000, 42000, 1650.0, 3.5,
             effects=(Effect("flue_temperature", 18.0), Effect("outlet_temperature", -3.0),
                      Effect("hot_water_flow", -0.5)),
             symptoms=(Symptom("H11", 0.09, "error"), Symptom("H10", 0.02)),
             failure_code="G11",
         ),
         Component(
-            "ignition_electrode", "GWH-IGN-02", "Ignition electrode", "gas", 40, 34000, 9500, 1250.0, 3.0,
+            "ignition_electrode", "GWH-IGN-02", "Ignition electrode", "gas", 40, 102000, 9500, 1250.0, 3.0,
             effects=(Effect("flame_current", -1.6), Effect("ignition_time", 1.0)),
             symptoms=(Symptom("H21", 0.1), Symptom("H10", 0.02)),
             failure_code="G21",
         ),
         Component(
-            "flow_sensor", "GWH-FLOW-03", "Flow sensor", "gas", 35, 30000, 9000, 1500.0, 3.0,
+            "flow_sensor", "GWH-FLOW-03", "Flow sensor", "gas", 35, 90000, 9000, 1500.0, 3.0,
             effects=(Effect("hot_water_flow", -2.0), Effect("outlet_temperature", 1.6)),
             symptoms=(Symptom("H31", 0.1),),
             failure_code="G31",
         ),
         Component(
-            "combustion_fan", "GWH-FAN-04", "Combustion fan", "gas", 70, 47000, 21000, 1900.0, 3.5,
+            "combustion_fan", "GWH-FAN-04", "Combustion fan", "gas", 70, 141000, 21000, 1900.0, 3.5,
             effects=(Effect("fan_speed", -190.0), Effect("ignition_time", 0.35), Effect("flue_temperature", 5.0)),
             symptoms=(Symptom("H41", 0.1, "error"),),
             failure_code="G41",
@@ -169,25 +169,25 @@ WASHING_MACHINE = Kind(
     ),
     components=(
         Component(
-            "drain_pump", "WMX-PUMP-01", "Drain pump", "hydraulics", 50, 31000, 11500, 1300.0, 3.0,
+            "drain_pump", "WMX-PUMP-01", "Drain pump", "hydraulics", 50, 93000, 11500, 1300.0, 3.0,
             effects=(Effect("drain_time", 16.0), Effect("drain_pump_current", 0.09)),
             symptoms=(Symptom("W11", 0.1), Symptom("W10", 0.02)),
             failure_code="D11",
         ),
         Component(
-            "door_seal", "WMX-SEAL-02", "Door seal", "mechanics", 60, 45000, 12500, 1500.0, 3.0,
+            "door_seal", "WMX-SEAL-02", "Door seal", "mechanics", 60, 135000, 12500, 1500.0, 3.0,
             effects=(Effect("leak_moisture", 8.0),),
             symptoms=(Symptom("W21", 0.1, "error"),),
             failure_code="D21",
         ),
         Component(
-            "bearing", "WMX-BEAR-03", "Drum bearing", "mechanics", 140, 62000, 28000, 1500.0, 3.5,
+            "bearing", "WMX-BEAR-03", "Drum bearing", "mechanics", 140, 186000, 28000, 1500.0, 3.5,
             effects=(Effect("drum_vibration", 2.9), Effect("drum_motor_current", 0.5)),
             symptoms=(Symptom("W31", 0.09, "error"), Symptom("W10", 0.02)),
             failure_code="D31",
         ),
         Component(
-            "drive_belt", "WMX-BELT-04", "Drive belt", "mechanics", 45, 28000, 9000, 1600.0, 3.0,
+            "drive_belt", "WMX-BELT-04", "Drive belt", "mechanics", 45, 84000, 9000, 1600.0, 3.0,
             effects=(Effect("spin_speed", -60.0), Effect("drum_motor_current", 0.75)),
             symptoms=(Symptom("W41", 0.1),),
             failure_code="D41",

@@ -296,7 +296,7 @@ class Fleet:
         until(lambda: self.delivered() >= messages, f"{messages} messages stored", within_s)
 
     def delivered(self) -> int:
-        """Messages stored or dead, each once: after a kill, what is delivered again must not stand for what is not yet."""
+        """Messages stored or dead, each once: one delivered again after a kill does not stand for one under way."""
         return int(self.rows("SELECT coalesce(sum(messages), 0) FROM telemetry.ingest_progress")[0][0])
 
     def assert_exactly(self, device: Device) -> None:
