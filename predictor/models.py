@@ -190,7 +190,8 @@ class _Trained:
 
 
 def _best(matrix: FloatArray, decisions: Decisions, labels: Labels, failures: int) -> _Trained:
-    tried = [_train(name, learner, matrix, decisions, labels) for name, learner in candidates(failures).items()]
+    learners = candidates(failures, int(labels.known.sum()))
+    tried = [_train(name, learner, matrix, decisions, labels) for name, learner in learners.items()]
     return min(tried, key=lambda trained: trained.log_loss)
 
 

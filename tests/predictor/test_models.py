@@ -5,7 +5,9 @@ import pytest
 
 from predictor.features.matrix import FeaturePlan, feature_matrix
 from predictor.fleet import Decisions
-from predictor.models import TooFewFailures, train_component
+from predictor.labels import Labels
+from predictor.learners import candidates
+from predictor.models import TooFewFailures, _best, train_component
 from predictor.training import decision_grid, train_fleet
 
 
@@ -80,3 +82,23 @@ def test_training_looks_at_nothing_after_its_end(pumps):
         model = train_component(known, plan, matrix, decisions, "seal", until_hour=until, failures_needed=2)
         models.append(model.probabilities(matrix))
     np.testing.assert_array_equal(*models)
+
+
+def test_trees_are_tried_where_failures_are_many_or_the_record_is_long():
+    assert list(candidates(failures=8, rows=2_000)) == ["logistic"]
+    assert list(candidates(failures=15, rows=2_000)) == ["logistic", "boosted"]
+    assert list(candidates(failures=8, rows=20_000)) == ["logistic", "boosted"]
+
+
+def test_the_learner_that_does_better_on_assets_left_out_is_taken():
+    """A failure that only shows in a combination is for trees, whatever the number of failures."""
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(4_000, 6))
+    decisions = Decisions(np.arange(4_000) % 8, np.repeat(np.arange(500), 8))
+    failed = (matrix[:, 0] > 0.5) ^ (matrix[:, 1] > 0.5)
+    labels = Labels(failed, np.ones(4_000, dtype=bool))
+    assert _best(matrix, decisions, labels, failures=50).learner == "boosted"
+    many = rng.normal(size=(600, 40))
+    straight = Labels(0.4 * many.sum(axis=1) + rng.logistic(size=600) > 4, np.ones(600, dtype=bool))
+    few = Decisions(decisions.asset[:600], decisions.hour[:600])
+    assert _best(many, few, straight, failures=50).learner == "logistic"
