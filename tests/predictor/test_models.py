@@ -91,14 +91,14 @@ def test_trees_are_tried_where_failures_are_many_or_the_record_is_long():
 
 
 def test_the_learner_that_does_better_on_assets_left_out_is_taken():
-    """A failure that only shows in a combination is for trees, whatever the number of failures."""
+    """What shows only in a combination is for trees, what adds up from many sides is for the line."""
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(4_000, 6))
     decisions = Decisions(np.arange(4_000) % 8, np.repeat(np.arange(500), 8))
     failed = (matrix[:, 0] > 0.5) ^ (matrix[:, 1] > 0.5)
     labels = Labels(failed, np.ones(4_000, dtype=bool))
     assert _best(matrix, decisions, labels, failures=50).learner == "boosted"
-    many = rng.normal(size=(600, 40))
-    straight = Labels(0.4 * many.sum(axis=1) + rng.logistic(size=600) > 4, np.ones(600, dtype=bool))
-    few = Decisions(decisions.asset[:600], decisions.hour[:600])
-    assert _best(many, few, straight, failures=50).learner == "logistic"
+    wide = rng.normal(size=(2_000, 40))
+    straight = Labels(wide.sum(axis=1) + rng.logistic(size=2_000) > 6, np.ones(2_000, dtype=bool))
+    fewer = Decisions(decisions.asset[:2_000], decisions.hour[:2_000])
+    assert _best(wide, fewer, straight, failures=50).learner == "logistic"
