@@ -59,21 +59,16 @@ def causes_in(path) -> list[str]:
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def test_a_file_target_gets_a_line_per_alert_and_two_hundred_a_second(
-    database_url, announce, delivered, tmp_path
-) -> None:
+def test_a_file_target_gets_a_line_per_alert(database_url, announce, delivered, tmp_path) -> None:
     path = tmp_path / "mit Öl + 100%" / "alerts.jsonl"
     path.parent.mkdir()
     add_target(database_url, f"careloop-file://{quote(str(path))}")
     announce(*(f"ticket:{number}:opened" for number in range(600)))
-    began = time.monotonic()
     rows = delivered(all_in("sent"))
-    seconds = time.monotonic() - began
     assert causes_in(path) == [row["cause"] for row in rows]
     assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0
     assert json.loads(path.read_text().splitlines()[0])["data"]["body"] == "Eine Zeile,\nnoch eine – 洗衣机"
     assert all(row["attempts"] == 1 and row["sent_at"] is not None for row in rows)
-    assert 600 / seconds > 200
 
 
 def test_a_webhook_is_signed_and_retried_under_the_same_identity(database_url, announce, delivered, receiver) -> None:
