@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from threading import Lock
 
 import psutil
 
@@ -27,16 +28,21 @@ class ProcessRegistry:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # The supervisor stops its processes from several threads, and each writes the file anew.
+        self._lock = Lock()
 
     def add(self, name: str, pid: int) -> None:
         """Note a process that was started just now."""
-        self._write({**self._read(), name: {"pid": pid, "started": psutil.Process(pid).create_time()}})
+        entry = {"pid": pid, "started": psutil.Process(pid).create_time()}
+        with self._lock:
+            self._write({**self._read(), name: entry})
 
     def remove(self, name: str) -> None:
         """Forget a process that has ended."""
-        kept = self._read()
-        if kept.pop(name, None) is not None:
-            self._write(kept)
+        with self._lock:
+            kept = self._read()
+            if kept.pop(name, None) is not None:
+                self._write(kept)
 
     def orphans(self) -> dict[str, psutil.Process]:
         """Processes noted here that still live."""

@@ -95,7 +95,7 @@ def test_it_restarts_is_succeeded_and_stops_whole(up: Up) -> None:
     began = time.monotonic()
     up.process.send_signal(signal.SIGINT)
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(60) == 0
+    assert up.process.wait(60) == 0, up.said.read_text()
     assert time.monotonic() - began < 30
     assert up.said.read_text().splitlines()[-1] == "stopped"
     assert not [child for child in children if child.is_running()]
