@@ -32,8 +32,10 @@ ON CONFLICT (name, due_at) DO UPDATE SET owner = excluded.owner, started_at = ex
 RETURNING true AS started
 
 -- name: renew_lease
+-- Only a lease that is held: a renewal that arrives just after the run was booked must not bring the lease back, or
+-- the duty would stand still until it ran out.
 UPDATE scheduling.duty SET lease_until = clock_timestamp() + %(lease)s
-WHERE name = %(name)s AND fence = %(fence)s
+WHERE name = %(name)s AND fence = %(fence)s AND lease_until IS NOT NULL
 RETURNING true AS held
 
 -- name: finish_duty

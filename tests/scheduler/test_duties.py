@@ -81,6 +81,17 @@ def test_a_dead_owners_run_is_taken_over_when_its_lease_ends_and_the_fence_keeps
     assert runs(connection) == [(NOON, "quick", NOON + timedelta(seconds=3), None)]
 
 
+def test_a_renewal_just_after_the_end_does_not_bring_the_lease_back(connection: Connection) -> None:
+    # Renewals come from another thread, so one may have been on its way when the run was booked.
+    duties = Duties(connection, "one", LONG)
+    duties.ensure("d", MINUTE, NOON)
+    claim = duties.claim(["d"], NOON)
+    assert claim is not None
+    assert duties.finish(claim, NOON)
+    assert not duties.renew(claim)
+    assert Duties(connection, "two", LONG).claim(["d"], NOON + MINUTE) is not None
+
+
 def test_a_run_that_was_finished_is_never_repeated(connection: Connection) -> None:
     duties = Duties(connection, "one", LONG)
     duties.ensure("d", MINUTE, NOON)
