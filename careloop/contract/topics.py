@@ -3,7 +3,7 @@
 import re
 from typing import Literal, get_args
 
-Channel = Literal["telemetry", "event", "state", "config", "command", "command/result"]
+Channel = Literal["telemetry", "event", "state", "config", "command", "command/result", "stored"]
 
 ROOT = "careloop/v1"
 CHANNELS: tuple[Channel, ...] = get_args(Channel)
