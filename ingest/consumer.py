@@ -1,7 +1,7 @@
 """The MQTT side: a persistent MQTT 5 session whose messages are acknowledged only when we say so."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -13,7 +13,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from careloop.contract.topics import subscription
+from careloop.contract.identity import IDENTITY_BYTES
+from careloop.contract.topics import TopicError, parse_topic, subscription
 from ingest.decode import Delivery, identity_of
 from ingest.inbox import Inbox
 from ingest.settings import IngestSettings
@@ -21,10 +22,34 @@ from ingest.settings import IngestSettings
 log = logging.getLogger(__name__)
 
 GROUP = "careloop-ingest"
+MOST_CONFIRMED = 1024
 KEEPALIVE_S = 30
 SHORT_CONNECTION = timedelta(seconds=10)
 SUSPICIOUS_CONNECTIONS = 3
 _LOGIN_REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Bad authentication method"}
+
+
+def confirmations(deliveries: Iterable[Delivery]) -> Iterator[tuple[str, bytes]]:
+    """Topics and payloads that confirm messages to those who named a topic for it; pure.
+
+    States are not confirmed, and nothing is published but to a channel `stored`.
+    """
+    identities: dict[str, bytearray] = {}
+    for delivery in deliveries:
+        if delivery.response_topic and not delivery.topic.endswith("/state"):
+            identities.setdefault(delivery.response_topic, bytearray()).extend(delivery.identity.bytes)
+    for topic, joined in identities.items():
+        if not _is_for_confirmations(topic):
+            continue
+        for start in range(0, len(joined), MOST_CONFIRMED * IDENTITY_BYTES):
+            yield topic, bytes(joined[start : start + MOST_CONFIRMED * IDENTITY_BYTES])
+
+
+def _is_for_confirmations(topic: str) -> bool:
+    try:
+        return parse_topic(topic)[1] == "stored"
+    except TopicError:
+        return False
 
 
 class Consumer:
@@ -78,6 +103,17 @@ class Consumer:
             for delivery in deliveries:
                 if delivery.qos and delivery.connection == self._connection:
                     self._client.ack(delivery.mid, delivery.qos)
+
+    def confirm(self, deliveries: Sequence[Delivery]) -> None:
+        """Tell the senders who asked for it that their messages are accounted for; call it after the commit.
+
+        A confirmation that gets lost does no harm: the sender sends its message again, and it is recognised.
+        """
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho has no types there
+        properties.ContentType = "application/octet-stream"
+        properties.UserProperty = ("now", self._now().isoformat(timespec="microseconds"))
+        for topic, payload in confirmations(deliveries):
+            self._client.publish(topic, payload, qos=0, properties=properties)
 
     def _make_client(self) -> Client:
         client = Client(
@@ -181,6 +217,7 @@ class Consumer:
                 payload=kept,
                 payload_bytes=len(payload),
                 content_type=getattr(message.properties, "ContentType", ""),
+                response_topic=getattr(message.properties, "ResponseTopic", ""),
                 received_at=self._now(),
                 identity=identity_of(topic, payload),
                 connection=self._connection,

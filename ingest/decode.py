@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -17,6 +16,7 @@ from uuid import UUID
 import cbor2
 import orjson
 
+from careloop.contract.identity import identity_of as wire_identity
 from careloop.contract.messages import AgentState, Event, MessageError
 from careloop.contract.senml import ABSOLUTE_FROM_S, BadRecord, Reading, SenmlError, decode_pack, text_labels
 from careloop.contract.topics import TopicError, parse_topic
@@ -39,6 +39,7 @@ class Delivery:
         content_type: The MQTT 5 content type, or an empty string.
         received_at: When it arrived, UTC.
         identity: 128-bit hash of topic and payload.
+        response_topic: Where its sender wants to hear that it is stored, or an empty string.
         connection: Number of the broker connection it came on; an acknowledgement is good on that one only.
         mid: MQTT packet identifier.
         qos: 0 or 1.
@@ -53,6 +54,7 @@ class Delivery:
     connection: int = 0
     mid: int = 0
     qos: int = 0
+    response_topic: str = ""
 
 
 @dataclass(slots=True)
@@ -94,17 +96,14 @@ def identity_of(topic: str, payload: bytes, arrived_at: datetime | None = None) 
     """The 128-bit identity that makes a message count once however often it is delivered.
 
     Args:
-        topic: The topic; a zero byte, which no topic can hold, parts it from the payload.
+        topic: The topic.
         payload: The whole payload.
         arrived_at: Given for readings without a time of their own, which are timed on arrival: two equal payloads are
-            then two measurements, not one delivered twice.
+            then two measurements, not one delivered twice. Only the table knows this one; on the wire goes the other.
     """
-    text = blake2b(topic.encode("utf-8", "replace"), digest_size=16)
-    text.update(b"\0")
-    text.update(payload)
     if arrived_at is not None:
-        text.update(arrived_at.isoformat().encode())
-    return UUID(bytes=text.digest())
+        payload += arrived_at.isoformat().encode()
+    return UUID(bytes=wire_identity(topic, payload))
 
 
 def decode(delivery: Delivery) -> Decoded:

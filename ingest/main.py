@@ -107,7 +107,9 @@ class _Ingest:
                         total += self._writer.write(messages)
                     except StoppedError:
                         return
-                    self._consumer.acknowledge([delivery for delivery, _ in messages])
+                    deliveries = [delivery for delivery, _ in messages]
+                    self._consumer.acknowledge(deliveries)
+                    self._consumer.confirm(deliveries)
                 if _now() - told_at >= TELL_EVERY:
                     if total != Stored():
                         log.info("stored %s", total)

@@ -45,6 +45,7 @@ listener {port} 127.0.0.1
 _ACL = """
 user device
 topic write careloop/v1/#
+topic read careloop/v1/+/stored
 
 user platform
 topic readwrite careloop/v1/#
@@ -209,8 +210,12 @@ class Device:
         self.sent |= {(reading.metric, reading.time_s, reading.value) for reading in readings}
         self.publish("telemetry", orjson.dumps(encode_pack(self.serial, readings)))
 
-    def publish(self, channel: str, payload: bytes, *, content_type: str = "", retain: bool = False) -> None:
+    def publish(
+        self, channel: str, payload: bytes, *, content_type: str = "", retain: bool = False, response_topic: str = ""
+    ) -> None:
         properties = Properties(PacketTypes.PUBLISH)
+        if response_topic:
+            properties.ResponseTopic = response_topic
         if content_type:
             properties.ContentType = content_type
         topic = f"careloop/v1/{self.serial}/{channel}"
