@@ -14,7 +14,7 @@ import logging
 import random
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from careloop.contract.messages import AgentState
-from careloop.contract.topics import topic
+from careloop.contract.topics import Channel, TopicError, parse_topic, topic
 from careloop.errors import CareloopError
 from edge_agent.buffer import Stored
 
@@ -39,6 +39,7 @@ SESSION_TAKEN_OVER = 0x8E
 NEVER_TAKEN = frozenset({0x90, 0x95, 0x99})
 FIXED_OVERHEAD_BYTES = 64
 JITTER = 0.5
+SESSION_S = 7 * 86400
 STATE_CONTENT_TYPE = "application/json"
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,23 @@ class Link:
     reconnect_min_s: float = 1.0
     reconnect_max_s: float = 60.0
     wait_for_subscriber: bool = True
+
+
+@dataclass(frozen=True)
+class Inbound:
+    """A message to the agent.
+
+    Attributes:
+        channel: Which of the agent's channels it came on.
+        payload: Its bytes.
+        retained: Whether the broker had kept it from before.
+        properties: MQTT 5 user properties.
+    """
+
+    channel: Channel
+    payload: bytes
+    retained: bool = False
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -125,6 +143,8 @@ class Publisher:
         self._states: dict[str, AgentState] = {}
         self._unannounced: set[str] = set()
         self._must_greet = False
+        self._takers: dict[Channel, Callable[[Inbound], None]] = {}
+        self._received: SimpleQueue[mqtt.MQTTMessage] = SimpleQueue()
         self._client = self._make_client()
 
     @property
@@ -139,12 +159,28 @@ class Publisher:
             return 0
         return max(0, self._window - len(self._in_flight))
 
+    def subscribe(self, channel: Channel, take: Callable[[Inbound], None]) -> None:
+        """Hear what is sent to the agent on `careloop/v1/{agent_id}/{channel}`, at QoS 1; say so before `start`.
+
+        Args:
+            channel: E.g. `config` or `command`.
+            take: Called in the agent's thread, from `collect`. Only when it has returned is the message acknowledged to
+                the broker, which keeps it until then, also while the agent is away: what it must not forget it stores
+                (`Buffer.add` with memory) before it returns. After a crash the same message comes again.
+        """
+        self._takers[channel] = take
+
     def start(self) -> None:
         """Begin to connect, and go on trying; a broker that cannot be reached is no error."""
         self.announce(self._agent_id)
         parts = urlsplit(self._link.url)
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
-        self._client.connect_async(parts.hostname or "", port, keepalive=self._link.keepalive_s)
+        # The broker keeps what is sent to the agent while it is away.
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho leaves it without types
+        properties.SessionExpiryInterval = SESSION_S
+        self._client.connect_async(
+            parts.hostname or "", port, keepalive=self._link.keepalive_s, clean_start=False, properties=properties
+        )
         self._client.loop_start()
 
     def stop(self, wait: Callable[[], bool]) -> None:
@@ -207,6 +243,7 @@ class Publisher:
 
     def collect(self) -> Outcomes:
         """What the broker said since the last time."""
+        self._hand_over()
         outcomes = Outcomes(refused=self._refused_here)
         self._refused_here = []
         while True:
@@ -229,6 +266,22 @@ class Publisher:
             self._pause_s = 0.0
         return outcomes
 
+    def _hand_over(self) -> None:
+        """What was sent to the agent, to those who asked for it."""
+        while True:
+            try:
+                message = self._received.get_nowait()
+            except Empty:
+                return
+            try:
+                channel = parse_topic(message.topic)[1]
+            except (TopicError, UnicodeDecodeError):
+                continue
+            said = dict(getattr(message.properties, "UserProperty", ()))
+            if take := self._takers.get(channel):
+                take(Inbound(channel, bytes(message.payload), message.retain, said))
+            self._client.ack(message.mid, message.qos)
+
     def _pause(self, reason: int) -> None:
         """Wait before sending again, longer each time; several answers to one window are one reason to wait."""
         now = self._monotonic()
@@ -247,7 +300,10 @@ class Publisher:
 
     def _make_client(self) -> mqtt.Client:
         client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=f"careloop-edge-{self._agent_id}", protocol=mqtt.MQTTv5
+            CallbackAPIVersion.VERSION2,
+            client_id=f"careloop-edge-{self._agent_id}",
+            protocol=mqtt.MQTTv5,
+            manual_ack=True,
         )
         parts = urlsplit(self._link.url)
         if parts.username:
@@ -267,6 +323,7 @@ class Publisher:
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
         self._back_off(client)
         return client
 
@@ -279,6 +336,8 @@ class Publisher:
         log.info("connected to the broker as %s", self._agent_id)
         self._window = min(self._link.inflight, getattr(given, "ReceiveMaximum", self._link.inflight))
         self._largest_bytes = getattr(given, "MaximumPacketSize", 0)
+        if self._takers:
+            self._client.subscribe([(topic(self._agent_id, channel), 1) for channel in self._takers])
         self._must_greet = True
         self._connected = True
         self._wake()
@@ -302,6 +361,10 @@ class Publisher:
         self._failures = 0
         self._acknowledged.put((packet_id, reason.value))
         _acknowledge_at_once(client)
+        self._wake()
+
+    def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
+        self._received.put(message)
         self._wake()
 
     def _back_off(self, client: mqtt.Client) -> float:
