@@ -1,0 +1,83 @@
+"""`careloop bench NAME`: the benchmarks that the figures in the README come from.
+
+To add one: a package or module `bench/NAME`, and here an entry of `BENCHMARKS` whose `run` imports it lazily.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from careloop.cli import Command
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Attributes:
+        summary: One line for the overview.
+        configure: Adds its arguments; `--json` is there already.
+        run: Measures, and returns its figures by name.
+    """
+
+    summary: str
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], Mapping[str, Any]]
+
+
+def _configure_ingest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--database-url", help="a server where a database of its own may be made; else an embedded one")
+    parser.add_argument("--broker-url", help="else Mosquitto, where installed, or the embedded broker, is started")
+    parser.add_argument("--readings-per-message", type=int, default=60, metavar="N")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="ingest processes on one subscription")
+    parser.add_argument("--publishers", type=int, default=2, metavar="N", help="publishing processes")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of the main phase; the others take half")
+
+
+def _run_ingest(options: argparse.Namespace) -> Mapping[str, Any]:
+    from bench.ingest.main import run  # noqa: PLC0415 - the overview must not need the libraries
+
+    return run(
+        database_url=options.database_url,
+        broker_url=options.broker_url,
+        readings_per_message=options.readings_per_message,
+        workers=options.workers,
+        publishers=options.publishers,
+        seconds=options.seconds,
+    )
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "ingest": Benchmark("from publish to committed rows, against a raw COPY and a bare subscriber", _configure_ingest,
+                        _run_ingest),
+}  # fmt: skip
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    names = parser.add_subparsers(dest="name", metavar="NAME", required=True)
+    for name, benchmark in BENCHMARKS.items():
+        own = names.add_parser(name, help=benchmark.summary, description=benchmark.summary)
+        own.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+        benchmark.configure(own)
+
+
+def _run(options: argparse.Namespace) -> int:
+    figures = BENCHMARKS[options.name].run(options)
+    if options.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        width = max(map(len, figures))
+        for name, value in figures.items():
+            print(f"{name:<{width}}  {value}")
+    return 0
+
+
+COMMAND = Command(
+    summary="measure it on this machine: careloop bench NAME --json",
+    needs="nothing but time; servers that are not given are started, in a temporary directory",
+    extra="all",
+    configure=_configure,
+    run=_run,
+)

@@ -1,0 +1,1 @@
+"""From publish to committed rows, measured against a raw COPY and a subscriber that only acknowledges."""
