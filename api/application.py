@@ -15,17 +15,20 @@ from api.alerts.delivery import DeliveryLimits, delivering
 from api.alerts.routes import router as alerts
 from api.assets.routes import router as assets
 from api.conventions import problems
+from api.dictionary.routes import router as dictionary
 from api.dispatch.routes import router as dispatch
+from api.intake.routes import router as intake
 from api.outcomes.routes import router as outcomes
 from api.parts.routes import router as parts
 from api.plans.routes import router as plans
+from api.remote.routes import router as remote
 from api.reports.routes import router as reports
 from api.tickets.routes import router as tickets
 from api.warranty.routes import router as warranty
 from careloop import __version__
 
 # Each capability's router, lowest first.
-ROUTERS = (access, assets, alerts, parts, warranty, tickets, plans, dispatch, outcomes, reports)
+ROUTERS = (access, assets, dictionary, intake, remote, alerts, parts, warranty, tickets, plans, dispatch, outcomes, reports)
 
 
 def create_app(

@@ -19,8 +19,11 @@ from careloop.logs import configure_logging
 from ingest.consumer import Consumer
 from ingest.inbox import Inbox
 from ingest.maintenance import Maintenance
+from ingest.registry import Registry
+from ingest.replay import Replay, Selection
 from ingest.settings import IngestSettings
 from ingest.store import Stored
+from ingest.validate import span_as_of
 from ingest.writer import Limits, Read, StoppedError, Writer, read
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,41 @@ def run(**given: str | None) -> int:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     return _Ingest(settings, engine).run()
+
+
+def replay_dead_letters(
+    database_url: str | None, dead_letter_id: int | None, reason: str | None, serial: str | None
+) -> int:
+    """Try dead letters again now, and print what became of them.
+
+    Raises:
+        CareloopError: The database cannot be used.
+    """
+    given: dict[str, Any] = {} if database_url is None else {"database_url": database_url}
+    settings = IngestSettings(**given)
+    configure_logging(settings.log_level)
+    with connect(settings.database_url, application_name="careloop replay-dead-letters") as connection:
+        require_migrated(connection)
+        outcome = _replay(settings, connection).run(Selection(dead_letter_id, reason, serial), _now())
+    print(
+        f"{outcome.messages} messages tried again: {outcome.settled} settled, "
+        f"{outcome.messages - outcome.settled} still among the dead letters; "
+        f"{outcome.readings} readings and {outcome.events} events added"
+    )
+    return 0
+
+
+def _replay(settings: IngestSettings, connection: Connection[DictRow]) -> Replay:
+    retention = timedelta(days=settings.ingest_retention_days)
+    return Replay(
+        connection,
+        Registry(
+            learned_metrics=settings.ingest_learned_metrics,
+            learned_metrics_per_asset=settings.ingest_learned_metrics_per_asset,
+        ),
+        read=read,
+        span=lambda now: span_as_of(now, future=timedelta(hours=settings.ingest_future_hours), keep=retention or None),
+    )
 
 
 class _Ingest:
@@ -139,6 +177,7 @@ class _Ingest:
                     )
                     while not self._stop.wait(self._settings.ingest_rollup_seconds):
                         maintenance.run(_now())
+                        _replay(self._settings, connection).run_requested(_now())
             except (psycopg.Error, CareloopError) as error:
                 # Rollups wait in telemetry.rollup_due; ingest itself goes on.
                 log.warning("maintenance will try again: %s", str(error).strip().splitlines()[0])

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 HOUR = timedelta(hours=1)
 # One refresh commits at most this much, so that a replay of a year does not become one transaction.
 LONGEST_REFRESH = timedelta(days=4)
+# What a model's machines send changes slowly, and looking is a pass over the hours rolled up.
+NOTE_METRICS_EVERY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class Maintenance:
         self._queries = load_queries("ingest")
         self._policies_set = False
         self._dropped_before: datetime | None = None
+        self._rolled_up: list[tuple[datetime, datetime]] = []
+        self._noted_at: datetime | None = None
 
     def run(self, now: datetime) -> None:
         """Do what is due, unless another process is at it."""
@@ -79,6 +83,7 @@ class Maintenance:
         try:
             self.set_policies()
             self.roll_up(now)
+            self.note_metrics(now)
             self.drop_old(now)
         finally:
             self._connection.execute(self._queries["release_maintenance"])
@@ -110,12 +115,22 @@ class Maintenance:
                 self._connection.execute(
                     self._queries["refresh_rollups"], {"from_time": from_time, "to_time": due.to_time}
                 )
+                self._rolled_up.append((from_time, due.to_time))
                 refreshed += 1
             # Readings that came meanwhile left rows of their own, which are still there.
             self._connection.execute(self._queries["forget_rollups_due"], {"ids": due.ids})
         if refreshed:
             log.info("rolled up %d changed hours", len(rows))
         return refreshed
+
+    def note_metrics(self, now: datetime) -> None:
+        """Note which metrics the assets of each model sent in the hours rolled up; now and then."""
+        if not self._rolled_up or (self._noted_at is not None and now - self._noted_at < NOTE_METRICS_EVERY):
+            return
+        for from_time, to_time in dict.fromkeys(self._rolled_up):
+            self._connection.execute(self._queries["note_model_metrics"], {"from_time": from_time, "to_time": to_time})
+        self._rolled_up.clear()
+        self._noted_at = now
 
     def drop_old(self, now: datetime) -> int:
         """Drop readings older than the retention, whole days at a time; on TimescaleDB its policy does it.

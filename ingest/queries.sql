@@ -102,3 +102,71 @@ CALL telemetry.set_storage_policies(%(compress_after)s, %(keep_readings)s);
 
 -- name: drop_readings_before
 SELECT telemetry.drop_readings_before(%(before)s) AS dropped;
+
+-- name: find_replay_requests
+SELECT q.replay_id, q.dead_letter_id, q.reason, q.serial
+FROM telemetry.replay_request q
+WHERE NOT EXISTS (SELECT FROM telemetry.replay_result r WHERE r.replay_id = q.replay_id)
+ORDER BY q.replay_id;
+
+-- name: add_replay_result
+INSERT INTO telemetry.replay_result (replay_id, messages, settled, readings, events, finished_at)
+VALUES (%(replay_id)s, %(messages)s, %(settled)s, %(readings)s, %(events)s, %(now)s)
+ON CONFLICT (replay_id) DO NOTHING;
+
+-- name: newest_dead_letter
+SELECT coalesce(max(dead_letter_id), 0) AS newest FROM telemetry.dead_letter;
+
+-- name: find_dead_letters
+-- One letter for each message: its first that is meant.
+SELECT DISTINCT ON (message_id) dead_letter_id, message_id, received_at, topic, content_type, payload, payload_bytes,
+       max(dead_letter_id) OVER () AS last
+FROM (
+    SELECT * FROM telemetry.dead_letter
+    WHERE dead_letter_id > %(after)s AND dead_letter_id <= %(newest)s
+      AND (%(dead_letter_id)s::bigint IS NULL
+           OR message_id = (SELECT message_id FROM telemetry.dead_letter WHERE dead_letter_id = %(dead_letter_id)s))
+      AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+      AND (%(serial)s::text IS NULL OR starts_with(topic, 'careloop/v1/' || %(serial)s || '/'))
+    ORDER BY dead_letter_id
+    LIMIT %(fetch)s
+) AS chosen
+ORDER BY message_id, dead_letter_id;
+
+-- name: lock_dead_letters
+SELECT dead_letter_id FROM telemetry.dead_letter WHERE message_id = %(message_id)s ORDER BY dead_letter_id FOR UPDATE;
+
+-- name: add_missing_readings
+INSERT INTO telemetry.reading (time, asset_id, metric_id, value)
+SELECT n.time, %(asset_id)s, n.metric_id, n.value
+FROM unnest(%(times)s::timestamptz[], %(metric_ids)s::smallint[], %(values)s::double precision[])
+    AS n (time, metric_id, value)
+WHERE NOT EXISTS (
+    SELECT FROM telemetry.reading r
+    WHERE r.asset_id = %(asset_id)s AND r.metric_id = n.metric_id AND r.time = n.time);
+
+-- name: add_missing_events
+INSERT INTO telemetry.event (time, asset_id, code, severity, detail)
+SELECT n.time, %(asset_id)s, n.code, n.severity, n.detail
+FROM unnest(%(times)s::timestamptz[], %(codes)s::text[], %(severities)s::text[], %(details)s::jsonb[])
+    AS n (time, code, severity, detail)
+WHERE NOT EXISTS (
+    SELECT FROM telemetry.event e WHERE e.asset_id = %(asset_id)s AND e.code = n.code AND e.time = n.time);
+
+-- name: add_rollups_due
+INSERT INTO telemetry.rollup_due (bucket) SELECT unnest(%(buckets)s::timestamptz[]);
+
+-- name: drop_settled_letters
+DELETE FROM telemetry.dead_letter
+WHERE dead_letter_id = ANY(%(ids)s)
+  AND (reason, detail) NOT IN (SELECT * FROM unnest(%(reasons)s::text[], %(details)s::text[]));
+
+-- name: note_model_metrics
+-- What the assets of each model sent in some hours.
+INSERT INTO telemetry.model_metric AS m (model, metric_id, first_seen_at)
+SELECT a.model, h.metric_id, min(h.bucket)
+FROM telemetry.hourly h JOIN telemetry.asset a USING (asset_id)
+WHERE h.bucket >= %(from_time)s AND h.bucket < %(to_time)s
+GROUP BY a.model, h.metric_id
+ON CONFLICT (model, metric_id) DO UPDATE SET first_seen_at = excluded.first_seen_at
+WHERE excluded.first_seen_at < m.first_seen_at;

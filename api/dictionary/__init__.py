@@ -1,0 +1,1 @@
+"""The dictionary of metrics: what each product model declares, what its machines send, and what waits for review."""
