@@ -28,7 +28,21 @@ from api.warranty.routes import router as warranty
 from careloop import __version__
 
 # Each capability's router, lowest first.
-ROUTERS = (access, assets, dictionary, intake, remote, alerts, parts, warranty, tickets, plans, dispatch, outcomes, reports)
+ROUTERS = (
+    access,
+    assets,
+    dictionary,
+    intake,
+    remote,
+    alerts,
+    parts,
+    warranty,
+    tickets,
+    plans,
+    dispatch,
+    outcomes,
+    reports,
+)
 
 
 def create_app(

@@ -54,19 +54,62 @@ class PageRequest:
         return {"items": items, "next": following}
 
 
+class NamePageRequest:
+    """Which page a caller wants of a list that is ordered by a text, e.g. an agent's id.
+
+    Attributes:
+        after_name: Items after it; empty for the first page.
+        limit: At most so many.
+    """
+
+    def __init__(
+        self,
+        after: Annotated[str | None, Query(description="`next` of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 100,
+    ) -> None:
+        self.after_name = _decode_text(after) if after else ""
+        self.limit = limit
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Query parameters `after_name` and `fetch`: one row more than wanted, to know whether a page follows."""
+        return {"after_name": self.after_name, "fetch": self.limit + 1}
+
+    def page(self, rows: Sequence[dict[str, Any]], name: str) -> dict[str, Any]:
+        """The page of the rows fetched, in ascending order of the column `name`."""
+        items = rows[: self.limit]
+        following = _encode(items[-1][name]) if len(rows) > self.limit else None
+        return {"items": items, "next": following}
+
+
 CurrentPage = Annotated[PageRequest, Depends(PageRequest)]
+CurrentNamePage = Annotated[NamePageRequest, Depends(NamePageRequest)]
 
 
-def _encode(number: int) -> str:
-    return base64.urlsafe_b64encode(str(number).encode()).decode().rstrip("=")
+def _encode(mark: int | str) -> str:
+    return base64.urlsafe_b64encode(str(mark).encode()).decode().rstrip("=")
 
 
 def _decode(cursor: str) -> int:
     try:
-        number = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, binascii.Error):
+        number = int(_decode_text(cursor))
+    except ValueError:
         number = -1
     if not 0 <= number < 2**63:
-        message = "is not a cursor of this API; start without it"
-        raise RequestValidationError([{"loc": ("query", "after"), "msg": message, "type": "value_error"}])
+        raise _no_cursor()
     return number
+
+
+def _decode_text(cursor: str) -> str:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (ValueError, binascii.Error) as error:
+        raise _no_cursor() from error
+    if not text or "\x00" in text:
+        raise _no_cursor()
+    return text
+
+
+def _no_cursor() -> RequestValidationError:
+    message = "is not a cursor of this API; start without it"
+    return RequestValidationError([{"loc": ("query", "after"), "msg": message, "type": "value_error"}])

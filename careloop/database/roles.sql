@@ -27,8 +27,8 @@ GRANT USAGE ON SCHEMA service TO careloop_api;
 -- What machines say: ingest writes, all read. The registry of assets is a view that needs no right on service's tables.
 GRANT SELECT ON ALL TABLES IN SCHEMA telemetry TO careloop_ingest, careloop_predictor, careloop_scheduler, careloop_api;
 GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA telemetry TO careloop_ingest;
-REVOKE INSERT, UPDATE, DELETE ON telemetry.asset, telemetry.declared_metric, telemetry.replay_request
-    FROM careloop_ingest;
+REVOKE INSERT, UPDATE, DELETE ON telemetry.asset, telemetry.declared_metric, telemetry.replay_request,
+    telemetry.desired_config, telemetry.issued_command FROM careloop_ingest;
 
 -- These run with the owner's rights; by default everybody could call them.
 REVOKE EXECUTE ON FUNCTION telemetry.ensure_reading_day(date) FROM PUBLIC;
