@@ -49,7 +49,22 @@ def _run_ingest(options: argparse.Namespace) -> Mapping[str, Any]:
     )
 
 
+def _configure_chaos(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kills", type=int, default=200, metavar="N", help="200 take about eight minutes")
+    parser.add_argument("--rows-per-second", type=float, default=200.0, metavar="N", help="two readings each")
+    parser.add_argument("--broker", choices=["mosquitto", "embedded"], default="mosquitto")
+    parser.add_argument("--seed", type=int, default=1, help="which instants and which victims")
+
+
+def _run_chaos(options: argparse.Namespace) -> Mapping[str, Any]:
+    from bench.chaos.main import run  # noqa: PLC0415 - the overview must not need the libraries
+
+    return run(kills=options.kills, rows_per_s=options.rows_per_second, broker=options.broker, seed=options.seed)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
+    "chaos": Benchmark("agent, broker, ingest and database killed at random instants under load: lost, doubled",
+                       _configure_chaos, _run_chaos),
     "ingest": Benchmark("from publish to committed rows, against a raw COPY and a bare subscriber", _configure_ingest,
                         _run_ingest),
 }  # fmt: skip

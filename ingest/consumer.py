@@ -201,6 +201,8 @@ class Consumer:
         refused = [str(reason) for reason in reasons if reason.is_failure]
         if refused:
             self.failure = f"the broker refuses a subscription ({refused[0]}); let the account read careloop/v1/#"
+            return
+        log.info("subscribed")
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
         payload = bytes(message.payload)
