@@ -3,7 +3,6 @@
 Everything here runs in one thread and reads no clock.
 """
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,8 @@ from careloop.contract.messages import AgentState
 from edge_agent.buffer import Buffer, BufferFullError
 from edge_agent.packing import Packer
 from edge_agent.publisher import Link, Publisher
-from edge_agent.rules import RuleBook, RuleMemory, judge
+from edge_agent.rules import RuleBook, RuleMemory, derived_units, judge
 from edge_agent.sources.source import Harvest, Source, SourceError
-
-ACTIVE_ALARMS = "rules.active"
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +27,8 @@ class Tally:
     Attributes:
         accepted_readings: Stored in the buffer.
         accepted_events: Stored in the buffer, alarms of the rules among them.
-        thinned_readings: Left out by dead bands.
+        thinned_readings: Left out by rules for adding little.
+        windowed_readings: Gone into windows, of which min, max and mean are sent instead.
         refused_readings: No finite number, or no usable time.
         refused_events: Its serial number or detail cannot go on the wire.
         published_messages: Acknowledged by the broker.
@@ -40,6 +38,7 @@ class Tally:
     accepted_readings: int = 0
     accepted_events: int = 0
     thinned_readings: int = 0
+    windowed_readings: int = 0
     refused_readings: int = 0
     refused_events: int = 0
     published_messages: int = 0
@@ -82,8 +81,7 @@ class Agent:
         self.woken = threading.Event()
         self._hurried = False
         self._rules = rules
-        self._memory = RuleMemory(active={tuple(key) for key in json.loads(buffer.recall(ACTIVE_ALARMS) or "[]")})
-        self._stored_alarms = set(self._memory.active)
+        self._memory = RuleMemory(buffer.recall)
         self._units = units
         self._packer = Packer(max_readings, self._units_of)
         self._waiting = Tally()
@@ -109,8 +107,10 @@ class Agent:
         except SourceError as error:
             self.tally.failed_polls += 1
             log.warning("source %s: %s", source.name, error)
+            # A window may have ended all the same.
+            self._accept(Harvest(), now)
             return
-        self._accept(harvest)
+        self._accept(harvest, now)
         self._polled.append(source)
 
     def commit(self) -> None:
@@ -118,8 +118,7 @@ class Agent:
         polled = list(dict.fromkeys(self._polled))
         self._polled.clear()
         memory = {_checkpoint_name(source): text for source in polled if (text := source.checkpoint()) is not None}
-        if self._memory.active != self._stored_alarms:
-            memory[ACTIVE_ALARMS] = json.dumps(sorted(self._memory.active))
+        memory |= self._memory.to_store()
         waiting, self._waiting = self._waiting, Tally()
         messages = self._packer.finish()
         try:
@@ -131,7 +130,7 @@ class Agent:
             return
         self.tally.accepted_readings += waiting.accepted_readings
         self.tally.accepted_events += waiting.accepted_events
-        self._stored_alarms = set(self._memory.active)
+        self._memory.stored()
         for source in polled:
             source.confirm()
 
@@ -196,14 +195,12 @@ class Agent:
         self.buffer.settle(outcomes.delivered)
         self.tally.published_messages += len(outcomes.delivered)
 
-    def _accept(self, harvest: Harvest) -> None:
-        rows, events = harvest.rows, list(harvest.events)
-        if self._rules:
-            judged = judge(self._rules, self._memory, rows)
-            rows = judged.rows
-            events += judged.events
-            self.tally.thinned_readings += judged.thinned
-        taken, refused = self._packer.add_rows(rows)
+    def _accept(self, harvest: Harvest, now: datetime) -> None:
+        judged = judge(self._rules, self._memory, harvest.rows, now.timestamp())
+        events = [*harvest.events, *judged.events]
+        self.tally.thinned_readings += judged.thinned
+        self.tally.windowed_readings += judged.windowed
+        taken, refused = self._packer.add_rows(judged.rows)
         self.tally.refused_readings += refused
         self._waiting.accepted_readings += taken
         for serial, event in events:
@@ -223,7 +220,7 @@ class Agent:
         for source in self.sources:
             units |= source.units_of(serial)
         units |= self._units.get(serial, {})
-        return units
+        return derived_units(self._rules, serial, units) | units
 
     def _meet(self, serial: str) -> None:
         if serial not in self._known:

@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from careloop.contract.messages import Severity
-from careloop.contract.topics import SERIAL
 from careloop.errors import CareloopError
-from edge_agent.rules import DeadBand, MetricRules, RuleBook, Threshold
+from edge_agent.rules import AnyRule, rule_book
+from edge_agent.rules.book import RuleClashError
+from edge_agent.rules.rule import Serial
 from edge_agent.sources.feed import FeedConfig
 from edge_agent.sources.simulator import SimulatorConfig
 
-Serial = Annotated[str, Field(pattern=f"^{SERIAL.pattern}$", description="1-64 letters, digits, dots, hyphens or _")]
 # Where a field stands, e.g. ("sources", 0, "seed").
 FieldPath = tuple[str | int, ...]
 AnySource = Annotated[FeedConfig | SimulatorConfig, Field(discriminator="kind")]
+
+RULE_CLASH = "rule_clash"
 
 # Pydantic's words where a person who writes TOML would not understand them.
 _PLAIN = {
@@ -92,42 +94,6 @@ class AssetSection(_Section):
     units: Mapping[str, str] = Field(default_factory=dict, description="unit by metric, over the source's")
 
 
-class DeadBandRule(_Section):
-    """`[[rules]]` with `kind = "dead_band"`."""
-
-    kind: Literal["dead_band"]
-    metric: str
-    serial: Serial | None = Field(None, description="one asset; every asset when left out")
-    band: float = Field(gt=0, description="smallest change that is sent, in the metric's unit")
-    max_silence_s: float = Field(3600.0, gt=0, description="sent at least this often")
-
-
-class ThresholdRule(_Section):
-    """`[[rules]]` with `kind = "threshold"`."""
-
-    kind: Literal["threshold"]
-    metric: str
-    serial: Serial | None = Field(None, description="one asset; every asset when left out")
-    above: float | None = None
-    below: float | None = None
-    clear: float | None = Field(None, description="where the alarm ends; the limit itself when left out")
-    code: str = Field(min_length=1, max_length=128)
-    severity: Severity = "warning"
-
-    @model_validator(mode="after")
-    def _has_one_limit(self) -> Self:
-        if (self.above is None) == (self.below is None):
-            raise ValueError("a threshold has either above or below")
-        if self.clear is not None and (
-            (self.above is not None and self.clear > self.above) or (self.below is not None and self.clear < self.below)
-        ):
-            raise ValueError("clear must lie on the healthy side of the limit")
-        return self
-
-
-AnyRule = Annotated[DeadBandRule | ThresholdRule, Field(discriminator="kind")]
-
-
 class EdgeConfig(_Section):
     """The whole file."""
 
@@ -150,6 +116,15 @@ class EdgeConfig(_Section):
         if twice:
             raise ValueError(f"the asset {min(twice)!r} stands twice")
         return self
+
+    @field_validator("rules")
+    @classmethod
+    def _rules_go_together(cls, rules: Sequence[AnyRule]) -> Sequence[AnyRule]:
+        try:
+            rule_book(rules)
+        except RuleClashError as error:
+            raise PydanticCustomError(RULE_CLASH, "{text}", {"text": str(error), "index": error.index}) from error
+        return rules
 
 
 def load_config(file: Path) -> EdgeConfig:
@@ -174,31 +149,13 @@ def load_config(file: Path) -> EdgeConfig:
         problems = []
         for problem in error.errors():
             path = _path_in_file(problem["loc"])
+            if problem["type"] == RULE_CLASH:
+                path = (*path, problem["ctx"]["index"])
             name = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in path)) or "the file"
             plain = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
             problems.append((_line_of(path, lines), f"{name}: {plain}"))
         # The command line puts its own name before the first.
         raise CareloopError("\n".join(f"{file}:{line}: {text}" for line, text in sorted(problems))) from error
-
-
-def rule_book(config: EdgeConfig) -> RuleBook:
-    """The configured rules by asset and metric."""
-    book: dict[tuple[str | None, str], MetricRules] = {}
-    for rule in config.rules:
-        key = (rule.serial, rule.metric)
-        rules = book.get(key, MetricRules())
-        if isinstance(rule, DeadBandRule):
-            book[key] = MetricRules(DeadBand(rule.band, rule.max_silence_s), rules.thresholds)
-        else:
-            book[key] = MetricRules(rules.dead_band, [*rules.thresholds, _threshold(rule)])
-    return book
-
-
-def _threshold(rule: ThresholdRule) -> Threshold:
-    if rule.above is not None:
-        return Threshold(rule.above, rule.above if rule.clear is None else rule.clear, rule.code, rule.severity)
-    below = rule.below or 0.0
-    return Threshold(below, below if rule.clear is None else rule.clear, rule.code, rule.severity, is_low=True)
 
 
 def _path_in_file(loc: FieldPath) -> FieldPath:

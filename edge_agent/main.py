@@ -22,8 +22,9 @@ from careloop.logs import configure_logging
 from careloop.stepping import Answer, serve_steps
 from edge_agent.agent import Agent
 from edge_agent.buffer import Buffer
-from edge_agent.config import EdgeConfig, load_config, rule_book
+from edge_agent.config import EdgeConfig, load_config
 from edge_agent.publisher import Link
+from edge_agent.rules import rule_book
 from edge_agent.settings import EdgeSettings
 from edge_agent.simulator.catalogue import KINDS
 from edge_agent.sources.feed import Feed, FeedConfig
@@ -64,6 +65,8 @@ def check(file: Path) -> int:
     config = load_config(file)
     print(f"{file}: right")
     print(f"  agent {config.agent.id}, {len(config.rules)} rules, buffer up to {config.buffer.max_bytes:,} bytes")
+    for rule in config.rules:
+        print(f"  rule {rule.metric}{f' of {rule.serial}' if rule.serial else ''}: {rule.describe()}")
     for source in config.sources:
         count = f", {len(Simulator(source).fleet)} assets" if isinstance(source, SimulatorConfig) else ""
         print(f"  source {source.name or source.kind}: {source.kind}, every {source.interval_s:g} s{count}")
@@ -134,7 +137,7 @@ def _assemble(config: EdgeConfig, settings: EdgeSettings, buffer: Buffer, source
         link,
         settings.edge_id or config.agent.id,
         sources=sources,
-        rules=rule_book(config),
+        rules=rule_book(config.rules),
         max_readings=config.batching.max_readings,
         units={asset.serial: asset.units for asset in config.assets},
         monotonic=time.monotonic,

@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from careloop.errors import CareloopError
-from edge_agent.config import load_config, rule_book
-from edge_agent.rules import DeadBand, MetricRules, Threshold
+from edge_agent.config import load_config
+from edge_agent.rules import MetricRules, rule_book
+from edge_agent.rules.dead_band import DeadBand
+from edge_agent.rules.threshold import Threshold
 from edge_agent.sources.simulator import SimulatorConfig
 
 SOURCE = '[[sources]]\nkind = "feed"\n'
@@ -40,12 +42,11 @@ def test_rules_become_a_book(load):
         + '[[rules]]\nkind = "threshold"\nmetric = "t"\nbelow = 0\ncode = "COLD"\n'
         + '[[rules]]\nkind = "dead_band"\nserial = "A"\nmetric = "t"\nband = 2\n'
     )
-    assert rule_book(config) == {
-        (None, "t"): MetricRules(
-            DeadBand(0.5, 3600.0),
-            [Threshold(85.0, 80.0, "HOT", "error"), Threshold(0.0, 0.0, "COLD", is_low=True)],
-        ),
-        ("A", "t"): MetricRules(DeadBand(2.0, 3600.0), ()),
+    hot = Threshold(metric="t", above=85, clear=80, code="HOT", severity="error")
+    cold = Threshold(metric="t", below=0, code="COLD")
+    assert rule_book(config.rules) == {
+        (None, "t"): MetricRules([], [hot, cold], [], DeadBand(metric="t", band=0.5)),
+        ("A", "t"): MetricRules([], [], [], DeadBand(metric="t", serial="A", band=2)),
     }
 
 
@@ -72,6 +73,32 @@ def test_rules_become_a_book(load):
             "3: rules[0]: clear must lie on the healthy side",
         ),
         (SOURCE + '[[rules]]\nkind = "dead_band"\nmetric = "t"\nband = -1\n', "6: rules[0].band: "),
+        (SOURCE + '[[rules]]\nkind = "dead_band"\nmetric = "t"\n', "3: rules[0]: a dead band has either"),
+        (SOURCE + '[[rules]]\nkind = "mean"\nmetric = "t"\n', "3: rules[0]: "),
+        (SOURCE + '[[rules]]\nkind = "window"\nmetric = "t"\nevery_s = 60\nemit = ["median"]\n', "7: rules[0].emit"),
+        (
+            SOURCE + '[[rules]]\nkind = "running"\nmetric = "p"\nabove = 5\nclear = 6\n',
+            "3: rules[0]: clear must not lie above",
+        ),
+        (
+            SOURCE + '[[rules]]\nkind = "dead_band"\nmetric = "t"\nband = 2\n'
+            '[[rules]]\nkind = "swinging_door"\nmetric = "t"\nband = 2\n',
+            "7: rules[1]: 't' has a dead_band already",
+        ),
+        (
+            SOURCE + '[[rules]]\nkind = "threshold"\nmetric = "t"\nabove = 2\ncode = "X"\n' * 2,
+            "8: rules[1]: 't' has such a threshold already",
+        ),
+        (
+            SOURCE + '[[rules]]\nkind = "window"\nmetric = "t"\nevery_s = 60\n'
+            '[[rules]]\nkind = "window"\nmetric = "t"\nevery_s = 3600\n',
+            "7: rules[1]: the metric 't.min' is made by another rule",
+        ),
+        (
+            SOURCE + '[[rules]]\nkind = "threshold"\nmetric = "cycles"\nabove = 5\ncode = "X"\n'
+            '[[rules]]\nkind = "running"\nserial = "A"\nmetric = "power"\n',
+            "3: rules[0]: 'cycles' is made by a rule",
+        ),
         (SOURCE + "\n[agent\n", "4:7: not TOML: "),
         ("id = 'a'\nid = 'b'\n", "2:9: not TOML: "),
         (SOURCE + '[[sources]]\nkind = "simulator"\nstart = 2026-01-01T00:00:00\n', "5: sources[1].start: "),

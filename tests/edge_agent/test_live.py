@@ -17,7 +17,8 @@ from careloop.stack.broker import EmbeddedBroker
 from edge_agent.agent import Agent
 from edge_agent.buffer import Buffer
 from edge_agent.publisher import Link
-from edge_agent.rules import MetricRules, RuleBook, Threshold
+from edge_agent.rules import RuleBook, rule_book
+from edge_agent.rules.threshold import Threshold
 from edge_agent.sources.feed import Feed, FeedConfig
 from edge_agent.sources.source import Harvest, Row, Source, SourceError
 
@@ -243,7 +244,7 @@ def test_a_wrong_password_says_where_to_look_and_keeps_everything(own_broker, ma
 
 
 def test_alarms_that_stand_are_not_raised_again_after_a_restart(own_broker, make_agent):
-    rules = {(None, "a"): MetricRules(thresholds=[Threshold(5.0, 4.0, "HIGH")])}
+    rules = rule_book([Threshold(metric="a", above=5, clear=4, code="HIGH")])
     raised = []
     for start in (10, 20):
         feed = Feed(FeedConfig(kind="feed"))
