@@ -15,6 +15,10 @@ from api.alerts.delivery import DeliveryLimits, delivering
 from api.alerts.routes import router as alerts
 from api.assets.routes import router as assets
 from api.conventions import problems
+from api.devices.broker_files import BrokerFiles, keeping_files
+from api.devices.provisioning import Provisioning
+from api.devices.routes import open_router as devices_without_key
+from api.devices.routes import router as devices
 from api.dictionary.routes import router as dictionary
 from api.dispatch.routes import router as dispatch
 from api.intake.routes import router as intake
@@ -31,6 +35,8 @@ from careloop import __version__
 ROUTERS = (
     access,
     assets,
+    devices_without_key,
+    devices,
     dictionary,
     intake,
     remote,
@@ -52,6 +58,8 @@ def create_app(
     now: Callable[[], datetime],
     connections: int = 10,
     deliver_alerts: DeliveryLimits | None = None,
+    provisioning: Provisioning | None = None,
+    broker_files: BrokerFiles | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -61,6 +69,8 @@ def create_app(
         now: The system clock.
         connections: Largest number of database connections.
         deliver_alerts: Deliver the outbox too, within these limits.
+        provisioning: How devices get identities; without, by password only.
+        broker_files: Keep Mosquitto's files up to date too.
     """
 
     @asynccontextmanager
@@ -75,7 +85,10 @@ def create_app(
             check=AsyncConnectionPool.check_connection,
         ) as pool:
             app.state.pool = pool
-            async with delivering(pool, deliver_alerts, now):
+            async with (
+                delivering(pool, deliver_alerts, now),
+                keeping_files(pool, broker_files, app.state.provisioning, now),
+            ):
                 yield
 
     app = FastAPI(
@@ -86,6 +99,7 @@ def create_app(
     )
     app.state.clock = clock
     app.state.now = now
+    app.state.provisioning = provisioning or Provisioning()
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)

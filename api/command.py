@@ -1,10 +1,12 @@
 """`careloop api` and `careloop api-key`."""
 
 import argparse
+import sys
+from pathlib import Path
 from typing import get_args
 
 from api.conventions.roles import Role
-from careloop.cli import Command
+from careloop.cli import USAGE_ERROR, Command
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +35,47 @@ def _run_key(options: argparse.Namespace) -> int:
     return create_key(options.name, options.role, options.expires_in_days, options.database_url)
 
 
+DEVICES_TO_DO = """careloop devices: say what to do:
+  careloop devices init-ca --into DIR     make the CA that signs devices' certificates
+  careloop devices write-mosquitto        write Mosquitto's passwords, ACL and revoked certificates"""
+
+
+def _configure_devices(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    authority = actions.add_parser("init-ca", help="make the CA that signs devices' certificates")
+    authority.add_argument("--into", type=Path, required=True, help="directory for ca.pem and ca-key.pem (mode 0600)")
+    authority.add_argument("--name", default="careloop devices", help="the CA's common name")
+    authority.add_argument("--years", type=int, default=20, help="how long it is valid")
+    writing = actions.add_parser("write-mosquitto", help="write Mosquitto's passwords, ACL and revoked certificates")
+    writing.add_argument("--into", type=Path, help="instead of CARELOOP_MOSQUITTO_DIRECTORY")
+    writing.add_argument("--database-url", help="instead of CARELOOP_DATABASE_URL")
+
+
+def _run_devices(options: argparse.Namespace) -> int:
+    if options.action is None:
+        print(DEVICES_TO_DO, file=sys.stderr)
+        return USAGE_ERROR
+    from api import main  # noqa: PLC0415 - the overview must not need the libraries
+
+    if options.action == "init-ca":
+        return main.init_authority(options.into, options.name, options.years)
+    return main.write_mosquitto(options.into, options.database_url)
+
+
 COMMAND = Command(
     summary="serve the REST API of assets, tickets, parts, plans, jobs and reports",
     needs="a migrated database (CARELOOP_DATABASE_URL)",
     extra="api",
     configure=_configure,
     run=_run,
+)
+
+DEVICES_COMMAND = Command(
+    summary="the CA of devices' certificates, and Mosquitto's files",
+    needs="to write Mosquitto's files, a migrated database (CARELOOP_DATABASE_URL)",
+    extra="api",
+    configure=_configure_devices,
+    run=_run_devices,
 )
 
 API_KEY_COMMAND = Command(

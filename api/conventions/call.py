@@ -108,6 +108,43 @@ class CallRoute(APIRoute):
         return handle
 
 
+@dataclass(frozen=True)
+class OpenCall:
+    """A call of somebody without an API key: a device that claims or renews its identity, a broker that asks.
+
+    Attributes:
+        connection: In a transaction, as in `Call`.
+        now: The time of the call.
+    """
+
+    connection: AsyncConnection[DictRow]
+    now: datetime
+
+
+def _current_open(request: Request) -> OpenCall:
+    call: OpenCall = request.state.open_call
+    return call
+
+
+CurrentOpenCall = Annotated[OpenCall, Depends(_current_open)]
+
+
+class OpenRoute(APIRoute):
+    """A route that needs no API key; its endpoint itself judges what the request proves."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the endpoint's own handler."""
+        endpoint = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            now = _now(request)
+            async with request.app.state.pool.connection() as connection, connection.transaction():
+                request.state.open_call = OpenCall(connection, now)
+                return await endpoint(request)
+
+        return handle
+
+
 def _now(request: Request) -> datetime:
     given = request.headers.get(NOW_HEADER)
     if given is None:
