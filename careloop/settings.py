@@ -20,6 +20,15 @@ class SharedSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CARELOOP_", extra="ignore", frozen=True)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe log line written")
+    log_format: Literal["text", "json"] = Field("text", description="json: one JSON object a log line")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="port of /metrics, /live and /ready, 0 for none; for `up` the first of one for each process, "
+        "0 for free ones",
+    )
+    metrics_host: str = Field("127.0.0.1", description="address that they are served on, without any login")
 
     @classmethod
     def settings_customise_sources(
