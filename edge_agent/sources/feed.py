@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from careloop.contract.messages import Event, MessageError
-from edge_agent.sources.source import Harvest, Row, Source, SourceConfig
+from edge_agent.sources.source import Clock, Harvest, Row, Source, SourceConfig
 
 
 class FeedConfig(SourceConfig):
@@ -46,6 +46,11 @@ class Feed(Source):
         """What was offered, once."""
         offered, self._offered = self._offered, Harvest()
         return offered
+
+
+def feed_source(config: FeedConfig, clock: Clock) -> Source:  # noqa: ARG001 - steps tell the time
+    """A feed."""
+    return Feed(config)
 
 
 def _rows(readings: Sequence[Any]) -> list[Row]:

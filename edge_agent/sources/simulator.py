@@ -10,7 +10,7 @@ from edge_agent.simulator.catalogue import KINDS
 from edge_agent.simulator.fleet import Fleet
 from edge_agent.simulator.kinds import RUNNING_HOURS
 from edge_agent.simulator.machine import Failure
-from edge_agent.sources.source import Harvest, Source, SourceConfig
+from edge_agent.sources.source import Clock, Harvest, Source, SourceConfig
 
 KindName = Literal["pressure_washer", "robot_vacuum", "gas_water_heater", "washing_machine"]
 
@@ -82,3 +82,8 @@ class Simulator(Source):
         """Failures since the last call."""
         failures, self._failures = self._failures, []
         return failures
+
+
+def simulator_source(config: SimulatorConfig, clock: Clock) -> Source:  # noqa: ARG001 - a poll's time is the fleet's
+    """A simulated fleet."""
+    return Simulator(config)

@@ -4,11 +4,15 @@ The agent's loop calls, always from the same thread: `open` once; `poll` at the 
 each poll, whose text is stored in the same transaction as what was polled; `confirm` once that transaction is on disk;
 `close` at the end. So a source that can tell where it was (a file's offset, a counter, a simulator's state) neither
 repeats nor skips anything across a kill, and one that must acknowledge upstream (a local broker) does so in `confirm`.
-A source that is pushed to (subscription, serial line) collects in its own thread and hands over in `poll`.
+A source that is pushed to (subscription, serial line) or that may block (a bus, a request, a program) works in a thread
+of its own and hands over in `poll` (`sources.background`). It says in `has_news` that something waits, so that the loop
+need not wait for the interval, and calls `wake` only when much waits.
+
+When the transaction failed (a full disk), the agent calls `rewind` instead of `confirm`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -16,6 +20,18 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from careloop.contract.messages import Event
+
+
+class Clock(NamedTuple):
+    """The clocks that `main` passes in.
+
+    Attributes:
+        now: The time of day, UTC.
+        monotonic: Seconds of a clock that never jumps.
+    """
+
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
 
 
 class Row(NamedTuple):
@@ -39,10 +55,12 @@ class Harvest:
     Attributes:
         rows: Readings, in the order of their time for each asset.
         events: Serial number and event.
+        refused: How many lines or payloads said nothing that could be understood; the source has logged them.
     """
 
     rows: Sequence[Row] = ()
     events: Sequence[tuple[str, Event]] = field(default=())
+    refused: int = 0
 
 
 class SourceError(Exception):
@@ -54,15 +72,32 @@ class SourceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    kind: str
     name: str = Field("", max_length=64, description="for logs and checkpoints; the kind when empty")
     interval_s: float = Field(60.0, gt=0, le=86400, description="seconds between polls")
 
 
+def _nobody() -> None:
+    """Nobody to wake."""
+
+
 class Source(ABC):
-    """One place that readings come from."""
+    """One place that readings come from.
+
+    Attributes:
+        name: For logs and checkpoints.
+        interval_s: Seconds between polls.
+        wake: Called from any thread when so much waits that it should be polled soon; set before `open`.
+    """
 
     name: str
     interval_s: float
+    wake: Callable[[], None] = staticmethod(_nobody)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a poll would bring something before the interval is up; asked often, so it must cost nothing."""
+        return False
 
     def open(self, checkpoint: str | None, since: datetime | None) -> None:  # noqa: B027 - a source without state needs none
         """Get ready.
@@ -97,6 +132,9 @@ class Source(ABC):
 
     def confirm(self) -> None:  # noqa: B027 - only sources that acknowledge upstream need it
         """What was polled is on disk now."""
+
+    def rewind(self) -> None:  # noqa: B027 - a source that cannot repeat itself does nothing
+        """What was polled since the last `confirm` could not be stored; bring it again if possible."""
 
     def close(self) -> None:  # noqa: B027 - only sources that hold something open need it
         """Let go of files, ports and threads."""

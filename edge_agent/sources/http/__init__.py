@@ -1,0 +1,1 @@
+"""HTTP, asked at an interval."""

@@ -1,0 +1,127 @@
+"""Asks a device, or several of a kind, over HTTP."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from edge_agent.sources.background import Background, Reader
+from edge_agent.sources.http.config import HttpConfig
+from edge_agent.sources.payload.mapper import Mapper
+from edge_agent.sources.payload.records import PayloadError, json_records, json_value
+from edge_agent.sources.secrets import secret_from
+from edge_agent.sources.source import Clock, Harvest, Source, SourceError
+
+
+class HttpReader(Reader):
+    """One url, or one for each id.
+
+    Args:
+        config: The url and what its answer means.
+        clock: The clocks.
+    """
+
+    def __init__(self, config: HttpConfig, clock: Clock) -> None:
+        self.name = config.name or config.kind
+        self.interval_s = config.interval_s
+        self._config = config
+        self._clock = clock
+        self._mapper = Mapper(config, self.name, default_serial_at="@id")
+        self._pool: urllib3.PoolManager | None = None
+
+    def units_of(self, serial: str) -> Mapping[str, str]:  # noqa: ARG002 - all its devices share their units
+        """The configured units."""
+        return self._mapper.units
+
+    def serials(self) -> Sequence[str]:
+        """Those in the configuration."""
+        return self._mapper.serials
+
+    def restore(self, memory: str) -> None:
+        """Take back which events stand."""
+        self._mapper.restore(memory)
+
+    def memory(self) -> str | None:
+        """Which events stand."""
+        return self._mapper.memory()
+
+    def read(self) -> Iterator[Harvest | SourceError]:
+        """Ask every url once."""
+        ids = list(self._config.serials) if "{id}" in self._config.url else [""]
+        errors: list[SourceError] = []
+        for device_id in ids:
+            try:
+                yield self._ask(device_id)
+            except SourceError as error:
+                errors.append(error)
+        if len(errors) == len(ids):
+            raise errors[0] if len(errors) == 1 else SourceError("; ".join(str(error) for error in errors))
+        yield from errors
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._pool is not None:
+            self._pool.clear()
+            self._pool = None
+
+    def _ask(self, device_id: str) -> Harvest:
+        config, url = self._config, self._config.url.replace("{id}", device_id)
+        try:
+            answer = self._connections().request(
+                config.method,
+                url,
+                body=config.body,
+                headers=self._headers(),
+                timeout=urllib3.Timeout(total=config.timeout_s),
+                retries=False,
+                preload_content=False,
+            )
+            try:
+                body = answer.read(config.max_bytes + 1, decode_content=True)
+            finally:
+                answer.close() if answer.status >= 400 else answer.release_conn()
+        except (HTTPError, OSError, ValueError) as error:
+            raise SourceError(f"{url}: {_reason(error, config.timeout_s)}") from error
+        if answer.status >= 300:
+            raise SourceError(f"{url}: it answered {answer.status} {answer.reason or ''}".rstrip())
+        if len(body) > config.max_bytes:
+            raise SourceError(f"{url}: its answer has more than {config.max_bytes} bytes (max_bytes)")
+        try:
+            records = list(json_records(json_value(body), config.each, {"id": device_id}))
+        except PayloadError as error:
+            raise SourceError(f"{url}: {error}") from error
+        return self._mapper.harvest([records], self._clock.now())
+
+    def _connections(self) -> urllib3.PoolManager:
+        if self._pool is None:
+            ca_file = self._config.ca_file
+            if ca_file is not None and not ca_file.is_file():
+                raise SourceError(f"ca_file {ca_file} is not there")
+            self._pool = urllib3.PoolManager(num_pools=8, maxsize=1, ca_certs=str(ca_file) if ca_file else None)
+        return self._pool
+
+    def _headers(self) -> dict[str, str]:
+        config = self._config
+        headers = {"Accept": "application/json", **config.headers}
+        secret = secret_from(config.secret_env, config.secret_file)
+        if secret is None:
+            return headers
+        if config.user is not None:
+            return headers | urllib3.make_headers(basic_auth=f"{config.user}:{secret}")
+        if config.secret_header is not None:
+            return headers | {config.secret_header: secret}
+        return headers | {"Authorization": f"Bearer {secret}"}
+
+
+def http_source(config: HttpConfig, clock: Clock) -> Source:
+    """A url as a source."""
+    return Background(HttpReader(config, clock), clock)
+
+
+def _reason(error: Exception, timeout_s: float) -> str:
+    """Why, without urllib3's object addresses."""
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return f"no answer within {timeout_s:g} s"
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "it cannot be reached: " + str(error).rpartition(": ")[2]
+    return str(error)

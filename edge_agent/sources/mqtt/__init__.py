@@ -1,0 +1,1 @@
+"""Topics of another broker, e.g. the one of a home."""

@@ -1,0 +1,1 @@
+"""What a device said, as text or bytes, into rows and events."""
