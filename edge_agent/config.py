@@ -13,12 +13,8 @@ from careloop.errors import CareloopError
 from edge_agent.rules import AnyRule, rule_book
 from edge_agent.rules.book import RuleClashError
 from edge_agent.rules.rule import Serial
-from edge_agent.sources.feed import FeedConfig
-from edge_agent.sources.simulator import SimulatorConfig
-
-# Where a field stands, e.g. ("sources", 0, "seed").
-FieldPath = tuple[str | int, ...]
-AnySource = Annotated[FeedConfig | SimulatorConfig, Field(discriminator="kind")]
+from edge_agent.sources.kinds import AnySource
+from edge_agent.toml_places import FieldPath, line_of, lines_of_fields
 
 RULE_CLASH = "rule_clash"
 
@@ -28,6 +24,10 @@ _PLAIN = {
     "missing": "is missing",
     "string_pattern_mismatch": "must be 1-64 letters, digits, dots, underscores or hyphens",
     "union_tag_not_found": "has no kind; `careloop edge example` shows some",
+    "string_type": "must be a text",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
 }
 
 
@@ -145,7 +145,7 @@ def load_config(file: Path) -> EdgeConfig:
         place = f"{found[1]}:{found[2]}: " if found else f"{text.count(chr(10)) + 1}: "
         raise CareloopError(f"{file}:{place}not TOML: {re.sub(r' *[(]at [^)]*[)]', '', str(error))}") from error
     except ValidationError as error:
-        lines = _lines_of_fields(text)
+        lines = lines_of_fields(text)
         problems = []
         for problem in error.errors():
             path = _path_in_file(problem["loc"])
@@ -153,7 +153,7 @@ def load_config(file: Path) -> EdgeConfig:
                 path = (*path, problem["ctx"]["index"])
             name = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in path)) or "the file"
             plain = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
-            problems.append((_line_of(path, lines), f"{name}: {plain}"))
+            problems.append((line_of(path, lines), f"{name}: {plain}"))
         # The command line puts its own name before the first.
         raise CareloopError("\n".join(f"{file}:{line}: {text}" for line, text in sorted(problems))) from error
 
@@ -165,28 +165,3 @@ def _path_in_file(loc: FieldPath) -> FieldPath:
     if len(loc) > 2 and loc[0] in {"sources", "rules"} and isinstance(loc[2], str):
         return (*loc[:2], *loc[3:])
     return loc
-
-
-def _lines_of_fields(text: str) -> dict[FieldPath, int]:
-    """The line of each table and key, by path; good for the plain TOML that people write."""
-    lines: dict[FieldPath, int] = {}
-    tables: dict[str, int] = {}
-    path: FieldPath = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if found := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
-            tables[found[1]] = tables.get(found[1], -1) + 1
-            path = (found[1], tables[found[1]])
-            lines[path] = number
-        elif found := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            head, *rest = found[1].split(".")
-            path = (head, tables[head], *rest) if head in tables else (head, *rest)
-            lines[path] = number
-        elif found := re.match(r"\s*\"?([\w-]+)\"?\s*=", line):
-            lines[*path, found[1]] = number
-    return lines
-
-
-def _line_of(path: FieldPath, lines: Mapping[FieldPath, int]) -> int:
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path, 1)

@@ -28,10 +28,12 @@ from edge_agent.rules import rule_book
 from edge_agent.settings import EdgeSettings
 from edge_agent.simulator.catalogue import KINDS
 from edge_agent.sources.feed import Feed, FeedConfig
+from edge_agent.sources.kinds import build_source
 from edge_agent.sources.simulator import Simulator, SimulatorConfig
-from edge_agent.sources.source import Source
+from edge_agent.sources.source import Clock, Source
 
 STATE_EVERY_S = 60.0
+CLOCK = Clock(now=lambda: datetime.now(UTC), monotonic=time.monotonic)
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def run(config_file: Path | None, *, step: bool) -> int:
         )
     config = load_config(file) if file else EdgeConfig(sources=[FeedConfig(kind="feed")])
     with _buffer_file(config, settings, step=step, has_config=file is not None) as buffer_file:
-        sources = [_build(source) for source in config.sources]
+        sources = [build_source(source, CLOCK) for source in config.sources]
         if step and not any(isinstance(source, Feed) for source in sources):
             sources.append(Feed(FeedConfig(kind="feed")))
         if not step and any(isinstance(source, Feed) for source in sources):
@@ -112,10 +114,6 @@ def _buffer_file(config: EdgeConfig, settings: EdgeSettings, *, step: bool, has_
         )
 
 
-def _build(source: FeedConfig | SimulatorConfig) -> Source:
-    return Feed(source) if isinstance(source, FeedConfig) else Simulator(source)
-
-
 def _assemble(config: EdgeConfig, settings: EdgeSettings, buffer: Buffer, sources: list[Source]) -> Agent:
     """Put the agent together; what the environment sets wins over the file."""
     broker = config.broker
@@ -154,6 +152,8 @@ def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    for source in agent.sources:
+        source.wake = agent.woken.set
     agent.start(datetime.now(UTC))
     try:
         due_at = dict.fromkeys(agent.sources, time.monotonic())
@@ -163,10 +163,10 @@ def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> int:
             agent.woken.clear()
             now_s = time.monotonic()
             for source, due_s in due_at.items():
-                if due_s <= now_s:
+                if due_s <= now_s or source.has_news:
                     agent.poll(source, datetime.now(UTC))
                     # From now, not from when it was due: after a long halt nothing is polled many times over.
-                    due_at[source] = max(due_s + source.interval_s, now_s)
+                    due_at[source] = max(due_s + source.interval_s, now_s) if due_s <= now_s else due_s
             if commit_at <= now_s:
                 agent.commit()
                 commit_at = now_s + config.batching.interval_s
