@@ -37,10 +37,13 @@ SELECT telemetry.ensure_reading_day(%(day)s);
 
 -- name: add_messages
 -- Of those given, only the ones never seen before come back.
-INSERT INTO telemetry.message (message_id, received_at, asset_id, readings, events)
-SELECT * FROM unnest(
+INSERT INTO telemetry.message (message_id, received_at, asset_id, readings, events, first_time, last_time)
+SELECT message_id, received_at, asset_id, readings, events,
+       to_timestamp(first_us / 1e6::double precision), to_timestamp(last_us / 1e6::double precision)
+FROM unnest(
     %(message_ids)s::uuid[], %(received_at)s::timestamptz[], %(asset_ids)s::integer[],
-    %(readings)s::integer[], %(events)s::integer[])
+    %(readings)s::integer[], %(events)s::integer[], %(first_us)s::bigint[], %(last_us)s::bigint[])
+    AS m (message_id, received_at, asset_id, readings, events, first_us, last_us)
 ON CONFLICT DO NOTHING
 RETURNING message_id;
 
@@ -63,6 +66,26 @@ SET online = excluded.online, agent_version = excluded.agent_version, detail = e
     changed_at = excluded.changed_at
 WHERE s.changed_at <= excluded.changed_at
   AND (s.online, s.agent_version, s.detail) IS DISTINCT FROM (excluded.online, excluded.agent_version, excluded.detail);
+
+-- name: find_announcements
+SELECT a.format, a.family, a.source, a.announced_at, a.body
+FROM telemetry.announcement a
+JOIN unnest(%(formats)s::text[], %(families)s::text[]) AS w (format, family) USING (format, family);
+
+-- name: put_announcements
+INSERT INTO telemetry.announcement AS a (format, source, family, announced_at, body)
+SELECT * FROM unnest(
+    %(formats)s::text[], %(sources)s::text[], %(families)s::text[], %(announced_at)s::timestamptz[], %(bodies)s::jsonb[])
+ON CONFLICT (format, source) DO UPDATE
+SET family = excluded.family, announced_at = excluded.announced_at, body = excluded.body
+WHERE a.announced_at <= excluded.announced_at
+  AND (a.family, a.body) IS DISTINCT FROM (excluded.family, excluded.body);
+
+-- name: drop_announcements
+-- A discovery message of a whole device announced its sensors under its own topic, each with a name behind a #.
+DELETE FROM telemetry.announcement a
+USING unnest(%(formats)s::text[], %(sources)s::text[]) AS w (format, source)
+WHERE a.format = w.format AND (a.source = w.source OR starts_with(a.source, w.source || '#'));
 
 -- name: add_dead_letters
 INSERT INTO telemetry.dead_letter
@@ -91,17 +114,11 @@ SELECT pg_advisory_unlock(7266, 3);
 -- name: find_rollups_due
 SELECT bucket, array_agg(rollup_due_id) AS ids FROM telemetry.rollup_due GROUP BY bucket ORDER BY bucket;
 
--- name: refresh_rollups
-CALL telemetry.refresh_rollups(%(from_time)s, %(to_time)s);
+-- name: refresh_hourly
+CALL telemetry.refresh_hourly(%(from_time)s, %(to_time)s);
 
 -- name: forget_rollups_due
 DELETE FROM telemetry.rollup_due WHERE rollup_due_id = ANY(%(ids)s);
-
--- name: set_storage_policies
-CALL telemetry.set_storage_policies(%(compress_after)s, %(keep_readings)s);
-
--- name: drop_readings_before
-SELECT telemetry.drop_readings_before(%(before)s) AS dropped;
 
 -- name: find_replay_requests
 SELECT q.replay_id, q.dead_letter_id, q.reason, q.serial

@@ -212,6 +212,8 @@ class Replay:
                 "details": [orjson.dumps(event.detail).decode() for event in found.events],
             },
         ).rowcount
+        times_us = [time_us for time_us, _, _ in found.rows]
+        times_us += [round(event.time.timestamp() * 1e6) for event in found.events]
         hours = sorted({time_us // _HOUR_US for time_us, _, _ in found.rows})
         self._connection.execute(QUERIES["add_rollups_due"], {"buckets": [_time(hour * _HOUR_US) for hour in hours]})
         self._connection.execute(
@@ -222,6 +224,8 @@ class Replay:
                 "asset_ids": [found.asset_id],
                 "readings": [len(found.rows)],
                 "events": [len(found.events)],
+                "first_us": [min(times_us)],
+                "last_us": [max(times_us)],
             },
         )
         return added, events

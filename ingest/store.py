@@ -19,7 +19,7 @@ from psycopg.rows import DictRow
 
 from careloop.contract.messages import AgentState, Event
 from careloop.database.queries import load_queries
-from ingest.decode import Delivery
+from ingest.delivery import Announcement, Delivery
 from ingest.validate import Problem, Row
 
 # PostgreSQL's binary COPY. Packed here by hand: psycopg's write_row costs 1.5 µs a row, this 0.3 µs, and a reading
@@ -47,6 +47,7 @@ class Message:
         events: Its events.
         problems: Reasons why some of it could not be stored.
         hours: Hours since 1970 that its readings fall into.
+        span_us: Times of its earliest and latest reading or event, in microseconds since 1970; None without any.
     """
 
     delivery: Delivery
@@ -56,9 +57,22 @@ class Message:
     events: list[Event] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     hours: set[int] = field(init=False)
+    span_us: tuple[int, int] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.hours = {time_us // _HOUR_US for time_us, _, _ in self.rows}
+        times_us = [time_us for time_us, _, _ in self.rows]
+        earliest, latest = (min(times_us), max(times_us)) if times_us else (0, -1)
+        first_hour, last_hour = earliest // _HOUR_US, latest // _HOUR_US
+        # Nearly every message is about one hour or two.
+        self.hours = (
+            set(range(first_hour, last_hour + 1))
+            if last_hour - first_hour < 2
+            else {time_us // _HOUR_US for time_us in times_us}
+        )
+        times_us += [round(event.time.timestamp() * 1e6) for event in self.events]
+        if self.events:
+            earliest, latest = min(times_us), max(times_us)
+        self.span_us = (earliest, latest) if times_us else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +112,13 @@ class Batch:
         messages: Messages of known assets.
         states: State changes.
         dead_letters: Messages of which nothing can be stored.
+        announcements: What devices announced of their later messages.
     """
 
     messages: list[Message] = field(default_factory=list)
     states: list[StateChange] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    announcements: list[Announcement] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +178,7 @@ class Store:
         rows = self._copy_readings(new)
         events = self._copy_events(new)
         self._set_states(batch.states)
+        self._keep_announcements(batch.announcements)
         whole = self._add_dead_letters(batch.dead_letters)
         counted = [letter for letter in batch.dead_letters if letter.counts]
         new_dead = set(whole) & {letter.identity for letter in counted}
@@ -197,6 +214,8 @@ class Store:
                 "asset_ids": [message.asset_id for message in ordered],
                 "readings": [len(message.rows) for message in ordered],
                 "events": [len(message.events) for message in ordered],
+                "first_us": [message.span_us and message.span_us[0] for message in ordered],
+                "last_us": [message.span_us and message.span_us[1] for message in ordered],
             },
         ).fetchall()
         return [by_identity[row["message_id"]] for row in found]
@@ -252,6 +271,27 @@ class Store:
                 "changed_at": [change.delivery.received_at for change in ordered],
             },
         )
+
+    def _keep_announcements(self, announcements: Iterable[Announcement]) -> None:
+        latest = {(announcement.family.format, announcement.source): announcement for announcement in announcements}
+        kept = [latest[key] for key in sorted(latest) if latest[key].body is not None]
+        taken_back = sorted(key for key, announcement in latest.items() if announcement.body is None)
+        if taken_back:
+            self._connection.execute(
+                self._queries["drop_announcements"],
+                {"formats": [key[0] for key in taken_back], "sources": [key[1] for key in taken_back]},
+            )
+        if kept:
+            self._connection.execute(
+                self._queries["put_announcements"],
+                {
+                    "formats": [announcement.family.format for announcement in kept],
+                    "sources": [announcement.source for announcement in kept],
+                    "families": [announcement.family.name for announcement in kept],
+                    "announced_at": [announcement.announced_at for announcement in kept],
+                    "bodies": [_json(announcement.body) for announcement in kept],
+                },
+            )
 
     def _add_dead_letters(self, letters: Iterable[DeadLetter]) -> list[UUID]:
         """Keep dead letters; returns the identities of those that were not there yet."""

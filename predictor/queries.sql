@@ -9,6 +9,13 @@ COPY (
       AND asset_id = ANY(%(assets)s) AND metric_id = ANY(%(metrics)s)
 ) TO STDOUT (FORMAT BINARY)
 
+-- name: copy_readings_as_received
+COPY (
+    SELECT asset_id, metric_id, time, value
+    FROM telemetry.reading_as_received(%(received_by)s, %(from_time)s, %(to_time)s)
+    WHERE asset_id = ANY(%(assets)s) AND metric_id = ANY(%(metrics)s)
+) TO STDOUT (FORMAT BINARY)
+
 -- name: first_readings
 SELECT wanted.asset_id, earliest.time
 FROM unnest(%(assets)s::integer[]) AS wanted (asset_id)
@@ -23,6 +30,10 @@ CROSS JOIN LATERAL (
 SELECT asset_id, code, time
 FROM telemetry.event
 WHERE time >= %(from_time)s AND time < %(to_time)s
+
+-- name: events_as_received
+SELECT asset_id, code, time
+FROM telemetry.event_as_received(%(received_by)s, %(from_time)s, %(to_time)s)
 
 -- name: add_model
 INSERT INTO prediction.model

@@ -1,6 +1,7 @@
 """Reads telemetry by SQL, and nothing else."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import numpy as np
 from psycopg import Connection
@@ -41,13 +42,36 @@ def metric_numbers(connection: Connection[DictRow]) -> dict[str, int]:
 
 
 def read_grid(
-    connection: Connection[DictRow], fleet: Fleet, numbers: Mapping[str, int], first_hour: int, end_hour: int
+    connection: Connection[DictRow],
+    fleet: Fleet,
+    numbers: Mapping[str, int],
+    first_hour: int,
+    end_hour: int,
+    *,
+    received_by: datetime | None = None,
 ) -> ReadingGrid:
-    """A fleet's readings with times in [first_hour, end_hour), on the grid of hours."""
+    """A fleet's readings with times in [first_hour, end_hour), on the grid of hours.
+
+    Args:
+        connection: To the database.
+        fleet: Theirs.
+        numbers: Of the metrics, by name.
+        first_hour: Included.
+        end_hour: Not included.
+        received_by: Leave out what came later: so what was seen at an earlier moment can be seen again.
+    """
     grid = to_grid(_nothing(), assets=len(fleet), metrics=len(fleet.metrics), first_hour=first_hour, end_hour=end_hour)
     for start in range(first_hour, end_hour, SLICE_HOURS):
         end = min(start + SLICE_HOURS, end_hour)
-        readings = _read(connection, fleet, numbers, assets=np.arange(len(fleet)), first_hour=start, end_hour=end)
+        readings = _read(
+            connection,
+            fleet,
+            numbers,
+            assets=np.arange(len(fleet)),
+            first_hour=start,
+            end_hour=end,
+            received_by=received_by,
+        )
         grid.put(to_grid(readings, assets=len(fleet), metrics=len(fleet.metrics), first_hour=start, end_hour=end))
     return grid
 
@@ -109,10 +133,16 @@ def read_early_life(
     return means
 
 
-def read_events(connection: Connection[DictRow], first_hour: int, end_hour: int) -> Sequence[tuple[int, str, int]]:
-    """Events of all assets with times in [first_hour, end_hour): asset number, code, milliseconds since 1970."""
-    parameters = {"from_time": from_hour(first_hour), "to_time": from_hour(end_hour)}
-    return [(row["asset_id"], row["code"], to_ms(row["time"])) for row in connection.execute(SQL["events"], parameters)]
+def read_events(
+    connection: Connection[DictRow], first_hour: int, end_hour: int, *, received_by: datetime | None = None
+) -> Sequence[tuple[int, str, int]]:
+    """Events of all assets with times in [first_hour, end_hour): asset number, code, milliseconds since 1970.
+
+    With `received_by` those that came later are left out.
+    """
+    parameters = {"from_time": from_hour(first_hour), "to_time": from_hour(end_hour), "received_by": received_by}
+    query = SQL["events"] if received_by is None else SQL["events_as_received"]
+    return [(row["asset_id"], row["code"], to_ms(row["time"])) for row in connection.execute(query, parameters)]
 
 
 def _read(
@@ -123,6 +153,7 @@ def _read(
     assets: IntArray,
     first_hour: int,
     end_hour: int,
+    received_by: datetime | None = None,
 ) -> Readings:
     metric_ids = [numbers.get(name, -1) for name in fleet.metrics]
     parameters = {
@@ -130,8 +161,10 @@ def _read(
         "to_time": from_hour(end_hour),
         "assets": [int(number) for number in fleet.asset_ids[assets]],
         "metrics": [number for number in metric_ids if number >= 0],
+        "received_by": received_by,
     }
-    with connection.cursor() as cursor, cursor.copy(SQL["copy_readings"], parameters) as copy:
+    query = SQL["copy_readings"] if received_by is None else SQL["copy_readings_as_received"]
+    with connection.cursor() as cursor, cursor.copy(query, parameters) as copy:
         received = b"".join(bytes(block) for block in copy)
     rows = np.frombuffer(received, dtype=_ROW, offset=_HEADER_BYTES, count=_rows_in(received))
     position_of_metric = np.full(max(metric_ids, default=-1) + 2, -1, dtype=np.int64)
