@@ -13,6 +13,7 @@ from ingest.units import Conversion, conversion
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 # Details name this many culprits; the payload, which is kept, has them all.
 NAMED_IN_DETAIL = 5
+LONGEST_UNIT = 64
 
 
 class Metric(NamedTuple):
@@ -105,7 +106,14 @@ def bad_records(bad: list[BadRecord]) -> list[Problem]:
     return [Problem("bad_record", _detail([f"record {index}: {reason}" for index, reason in bad]))] if bad else []
 
 
+def is_unit(text: str) -> bool:
+    """Whether a text can be kept as a unit: at most 64 printable characters, or none."""
+    return len(text) <= LONGEST_UNIT and text.isprintable()
+
+
 def _code(metric: Metric | None, unit: str) -> tuple[int, Conversion] | str:
+    if not is_unit(unit):
+        return "wrong_unit"
     if metric is None:
         return "too_many_metrics"
     how = conversion(unit, metric.unit)
@@ -123,7 +131,9 @@ def _fault_of_time(time_s: float, oldest_s: float, newest_s: float) -> str | Non
 def _told(fault: str, reading: Reading, metrics: Mapping[str, Metric]) -> str:
     time_s, name, value, unit = reading
     if fault == "wrong_unit":
-        return f"{name} in {unit!r} does not convert to {metrics[name].unit!r}"
+        metric = metrics.get(name)
+        into = f"convert to {metric.unit!r}" if is_unit(unit) and metric else "fit: at most 64 printable characters"
+        return f"{name} in {unit[:LONGEST_UNIT]!r} does not {into}"
     if fault == "not_finite":
         return f"{name} is {value} at {time_s}"
     if fault == "too_many_metrics":

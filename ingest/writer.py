@@ -12,21 +12,25 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from careloop.errors import CareloopError
-from ingest.decode import Decoded, Delivery, RefusalError, decode, identity_of
+from ingest.announcements import Announcements
+from ingest.decode import Decoded, Delivery, RefusalError, decode
+from ingest.delivery import Request
 from ingest.registry import Registry
 from ingest.store import Batch, DeadLetter, Message, StateChange, Store, Stored
-from ingest.validate import Problem, Span, bad_records, span_as_of, validate_events, validate_readings
+from ingest.validate import Problem, Span, bad_records, is_unit, span_as_of, validate_events, validate_readings
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 DICTIONARY_EVERY = timedelta(seconds=60)
+LONGEST_DETAIL = 300
 
 # The database's answer to what is in a message, as opposed to what is wrong with the database.
 _MESSAGE_ERRORS = (psycopg.DataError, psycopg.IntegrityError, psycopg.NotSupportedError)
 
 Read = tuple[Delivery, Decoded | Problem]
+Heard = Callable[[Sequence[Request], Sequence[str]], None]
 
 
 class StoppedError(Exception):
@@ -59,6 +63,7 @@ class Writer:
         limits: What is accepted.
         now: The clock.
         pause: Waits some seconds; returns True when the process was told to stop.
+        heard: Called after a commit with what shall be sent to devices and topics to listen to.
     """
 
     def __init__(
@@ -69,12 +74,15 @@ class Writer:
         limits: Limits,
         now: Callable[[], datetime],
         pause: Callable[[float], bool],
+        heard: Heard | None = None,
     ) -> None:
         self._connect = connect
         self._worker = worker
         self._limits = limits
         self._now = now
         self._pause = pause
+        self._heard = heard
+        self._announcements = Announcements()
         self._open: tuple[Connection[DictRow], Store, Registry] | None = None
         self._loaded_at: datetime | None = None
 
@@ -113,9 +121,13 @@ class Writer:
         now = self._now()
         if self._loaded_at is None or now - self._loaded_at > DICTIONARY_EVERY:
             registry.load(connection)
+            self._announcements.forget()
             self._loaded_at = now
         span = span_as_of(now, future=self._limits.future, keep=self._limits.keep)
-        batch = _prepare(messages, connection, registry, span, now)
+        resolved, heard = self._announcements.resolve(connection, messages)
+        batch = _prepare(resolved, connection, registry, span, now)
+        batch.announcements = heard.announcements
+        batch.states += [StateChange(delivery, agent_id, state) for delivery, agent_id, state in heard.states]
         try:
             stored = store.save(batch, now)
         except _MESSAGE_ERRORS as error:
@@ -126,6 +138,9 @@ class Writer:
             if isinstance(decoded, Problem):
                 raise
             return self._write([(delivery, Problem("refused_by_database", _first_line(error)))])
+        requests = self._announcements.adopt(heard, now)
+        if self._heard is not None and (requests or heard.listen_to):
+            self._heard(requests, heard.listen_to)
         _tell(batch, stored)
         return stored
 
@@ -142,12 +157,22 @@ class Writer:
         return self._open
 
 
-def read(delivery: Delivery) -> Read:
-    """A message decoded, or the problem for which it becomes a dead letter as a whole; needs no database."""
+def read(delivery: Delivery, decoded: Callable[[Delivery], Decoded] = decode) -> Read:
+    """A message decoded, or the problem for which it becomes a dead letter as a whole; needs no database.
+
+    Args:
+        delivery: The message.
+        decoded: Decodes it; by default what careloop's own channels carry.
+    """
     try:
-        return delivery, decode(delivery)
+        return delivery, decoded(delivery)
     except RefusalError as refusal:
         return delivery, Problem(refusal.reason, refusal.detail)
+    # A decoder that fails in a way nobody thought of is our defect; but a message must never stop those behind it, nor
+    # come again for ever. It is kept, and can be replayed once the defect is mended.
+    except Exception as error:
+        log.exception("cannot decode %s on %s", delivery.identity, delivery.topic)
+        return delivery, Problem("malformed", f"{type(error).__name__}: {error}"[:LONGEST_DETAIL])
 
 
 def _first_line(error: Exception) -> str:
@@ -179,15 +204,13 @@ def _prepare(
         reading.metric: (reading.unit, decoded.serial)
         for _, decoded, _ in known
         for reading in decoded.readings
-        if reading.metric not in registry.metrics and isfinite(reading.value)
+        if reading.metric not in registry.metrics and isfinite(reading.value) and is_unit(reading.unit)
     }
     registry.learn(connection, seen, now)
     for delivery, decoded, asset_id in known:
         rows, problems = validate_readings(decoded.readings, registry.metrics, span)
         events, event_problems = validate_events(decoded.events, span)
-        identity = delivery.identity
-        if decoded.timed_on_arrival:
-            identity = identity_of(delivery.topic, delivery.payload, delivery.received_at)
+        identity = delivery.identity_stored(timed_on_arrival=decoded.timed_on_arrival)
         batch.messages.append(
             Message(delivery, identity, asset_id, rows, events, [*problems, *event_problems, *bad_records(decoded.bad)])
         )

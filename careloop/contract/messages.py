@@ -96,8 +96,11 @@ def _time(given: object) -> datetime:
         try:
             time = datetime.fromisoformat(given)
         except ValueError as error:
-            raise MessageError(f"time {given!r} is not RFC 3339") from error
+            raise MessageError(f"time {given[:40]!r} is not RFC 3339") from error
         if time.tzinfo is None:
             raise MessageError(f"time {given!r} has no offset")
-        return time.astimezone(UTC)
+        try:
+            return time.astimezone(UTC)
+        except OverflowError as error:
+            raise MessageError(f"time {given!r} is out of range") from error
     raise MessageError("time must be an RFC 3339 text or Unix seconds")

@@ -12,6 +12,8 @@ CONTENT_TYPE_CBOR = "application/senml+cbor"
 # RFC 8428 section 4.4: a time value below 2**28 is relative to now; from there on it is Unix time.
 ABSOLUTE_FROM_S = 2**28
 
+LONGEST_NAME = 128
+
 # RFC 8428 section 6, table 4: integer labels of CBOR.
 CBOR_LABELS: Mapping[int, str] = {
     -1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs",
@@ -84,9 +86,9 @@ def cbor_labels(records: Iterable[Mapping[str, Any]]) -> list[dict[int | str, An
 
 
 def text_labels(records: Iterable[Mapping[int | str, Any]]) -> list[dict[str, Any]]:
-    """Records decoded from CBOR with their text labels; unknown integer labels are kept as text and so ignored."""
+    """Records decoded from CBOR with their text labels; unknown integer labels become the empty one and so ignored."""
     return [
-        {CBOR_LABELS.get(name, str(name)) if isinstance(name, int) else name: value for name, value in record.items()}
+        {CBOR_LABELS.get(name, "") if isinstance(name, int) else name: value for name, value in record.items()}
         for record in records
     ]
 
@@ -135,17 +137,17 @@ def decode_pack(records: object, serial: str, now_s: float) -> tuple[list[Readin
             base.update(record, index)
             metrics.clear()
         try:
-            reading = _reading(record, base, serial, now_s)
+            found, cacheable = _readings(record, base, serial, now_s)
         except SenmlError as error:
             bad.append(BadRecord(index, str(error)))
             continue
-        if reading is not None:
-            metrics[record.get("n")] = reading.metric
-            readings.append(reading)
+        if cacheable:
+            metrics[record["n"]] = found[0].metric
+        readings += found
     return readings, bad
 
 
-_BASE_FIELDS = frozenset({"bn", "bt", "bu", "bv", "bver"})
+_BASE_FIELDS = frozenset({"bn", "bt", "bu", "bv", "bs", "bver"})
 _PLAIN_FIELDS = frozenset({"n", "u", "t", "v"})
 # Integers below it are floats exactly; CBOR can send larger ones.
 _EXACT = 2**53
@@ -158,14 +160,20 @@ class _Base:
     time_s: float = 0.0
     unit: str = ""
     value: float = 0.0
+    # None until a record sets it: only then has every record a sum.
+    sum: float | None = None
+    has_value: bool = False
 
     def update(self, record: Mapping[str, Any], index: int) -> None:
         self.name = self._text(record, "bn", self.name, index)
         self.unit = self._text(record, "bu", self.unit, index)
         self.time_s = self._number(record, "bt", self.time_s, index)
         self.value = self._number(record, "bv", self.value, index)
+        self.has_value |= "bv" in record
+        if "bs" in record:
+            self.sum = self._number(record, "bs", 0.0, index)
         if record.get("bver", 10) not in range(1, 11):
-            raise SenmlError(f"record {index}: bver {record['bver']!r} is newer than this decoder (10)")
+            raise SenmlError(f"record {index}: bver is none of 1 to 10, which this decoder knows")
 
     @staticmethod
     def _text(record: Mapping[str, Any], field: str, before: str, index: int) -> str:
@@ -185,17 +193,36 @@ class _Base:
             raise SenmlError(f"record {index}: {field} does not fit a 64-bit float") from error
 
 
-def _reading(record: Mapping[str, Any], base: _Base, serial: str, now_s: float) -> Reading | None:
+def _readings(record: Mapping[str, Any], base: _Base, serial: str, now_s: float) -> tuple[list[Reading], bool]:
+    """The value and the sum of a record, as far as it has them; and whether its name alone says its metric."""
     must_understand = [name for name in record if isinstance(name, str) and name.endswith("_")]
     if must_understand:
-        raise SenmlError(f"field {must_understand[0]!r} must be understood (RFC 8428 section 4.4) and is not")
-    value = _value(record, base)
-    if value is None:
-        return None
+        raise SenmlError(f"field {must_understand[0][:80]!r} must be understood (RFC 8428 section 4.4) and is not")
+    value, total = _value(record, base), _sum(record, base)
+    if value is None and total is None:
+        return [], False
     name = record.get("n", "")
     if not isinstance(name, str):
         raise SenmlError("n must be a text")
+    unit = record.get("u", base.unit)
+    if not isinstance(unit, str):
+        raise SenmlError("u must be a text")
     metric = _metric(base.name + name, serial)
+    named_by_unit = not metric
+    if named_by_unit:
+        # Named after the asset itself: what it measures is told by the unit alone (RFC 8428 section 5.1.3).
+        metric = unit or "value"
+        _require_name(metric)
+    time_s = _time(record, base, now_s)
+    found = [] if value is None else [Reading(time_s, metric, value, unit)]
+    if total is not None:
+        _require_name(f"{metric}.sum")
+        found.append(Reading(time_s, f"{metric}.sum", total, f"{unit}*s" if unit else ""))
+    cacheable = total is None and base.sum is None and not named_by_unit and "n" in record
+    return found, cacheable
+
+
+def _time(record: Mapping[str, Any], base: _Base, now_s: float) -> float:
     time = record.get("t", 0.0)
     if isinstance(time, bool) or not isinstance(time, int | float):
         raise SenmlError("t must be a number")
@@ -203,39 +230,60 @@ def _reading(record: Mapping[str, Any], base: _Base, serial: str, now_s: float) 
         time_s = base.time_s + time
     except OverflowError as error:
         raise SenmlError("t does not fit a 64-bit float") from error
-    if time_s < ABSOLUTE_FROM_S:
-        time_s += now_s
-    unit = record.get("u", base.unit)
-    if not isinstance(unit, str):
-        raise SenmlError("u must be a text")
-    return Reading(time_s, metric, value, unit)
+    return time_s + now_s if time_s < ABSOLUTE_FROM_S else time_s
 
 
 def _value(record: Mapping[str, Any], base: _Base) -> float | None:
     if "v" in record:
-        value = record["v"]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise SenmlError("v must be a number")
-        try:
-            return float(value) + base.value
-        except OverflowError as error:
-            raise SenmlError("v does not fit a 64-bit float") from error
+        return _number(record, "v") + base.value
     if "vb" in record:
         if not isinstance(record["vb"], bool):
             raise SenmlError("vb must be true or false")
         return float(record["vb"])
     if "vs" in record or "vd" in record:
         raise SenmlError("text and binary values are not readings; send them as an event")
-    if "s" in record or "n" in record:
-        raise SenmlError("the record has no value (v or vb)")
+    if "s" in record:
+        return None
+    if "n" in record:
+        if base.has_value:
+            # RFC 8428 section 4.2: where only one of base value and value is present, the other is zero.
+            return base.value
+        if base.sum is None:
+            raise SenmlError("the record has no value (v or vb) and no sum (s)")
     return None
 
 
+def _sum(record: Mapping[str, Any], base: _Base) -> float | None:
+    """The integral of the value over time, base sum included; in the unit times seconds."""
+    if "s" in record:
+        return _number(record, "s") + (base.sum or 0.0)
+    return base.sum if "n" in record or "v" in record else None
+
+
+def _number(record: Mapping[str, Any], field: str) -> float:
+    value = record[field]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SenmlError(f"{field} must be a number")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise SenmlError(f"{field} does not fit a 64-bit float") from error
+
+
 def _metric(full_name: str, serial: str) -> str:
-    """The metric's own name: what stands after the serial number and a separator, else the whole."""
+    """The metric's own name: what stands after the serial number and a separator, else the whole.
+
+    Empty when it is the serial number, or ends with it, and so names no metric.
+    """
     head, found, tail = full_name.partition(serial)
-    if found and tail[:1] in {"/", ":"} and (not head or head[-1] in "/:"):
+    if found and (not head or head[-1] in "/:") and (not tail or tail[0] in "/:"):
         full_name = tail[1:]
-    if not full_name or len(full_name) > 128 or not full_name.isprintable():
-        raise SenmlError("the metric's name must be 1-128 printable characters")
+        if not full_name:
+            return ""
+    _require_name(full_name)
     return full_name
+
+
+def _require_name(metric: str) -> None:
+    if not metric or len(metric) > LONGEST_NAME or not metric.isprintable():
+        raise SenmlError(f"the metric's name must be 1-{LONGEST_NAME} printable characters")
