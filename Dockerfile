@@ -19,6 +19,8 @@ RUN /careloop/bin/pip install --no-deps --no-build-isolation .
 FROM python:3.12-slim
 ENV PATH=/careloop/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=/tmp/matplotlib
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/careloop careloop
+# Mosquitto's files are read by its group, 1883 in its image.
+RUN install --directory --owner careloop --group 1883 --mode 2750 /var/lib/careloop-broker
 COPY --from=build /careloop /careloop
 USER careloop
 WORKDIR /var/lib/careloop

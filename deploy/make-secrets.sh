@@ -29,6 +29,13 @@ password platform_broker_password
 keep platform_broker_url "mqtt://platform:$(cat platform_broker_password)@broker:1883"
 [ -s broker_accounts ] || echo "platform:$(cat platform_broker_password)" > broker_accounts
 
+# Signs the certificates of devices; they all hang on it. Its key is for the API alone.
+[ -s device_ca_key ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 7300 \
+    -subj "/CN=careloop devices" -addext "keyUsage=critical,keyCertSign,cRLSign" \
+    -keyout device_ca_key -out device_ca_certificate 2>/dev/null
+# What EMQX, where it takes Mosquitto's place, shows the API.
+password broker_hook_secret
+
 # Filled by `docker compose run --rm -T api-key …`; compose wants the files to be there before.
 touch predictor_api_key scheduler_api_key
 

@@ -22,6 +22,7 @@ OWN = {name: service for name, service in SERVICES.items() if service["image"].s
 SETTINGS = {
     "api": "api.settings:ApiSettings",
     "api-key": "careloop.settings:DatabaseSettings",
+    "devices": "api.settings:DeviceSettings",
     "ingest": "ingest.settings:IngestSettings",
     "migrate": "careloop.database.settings:MigrateSettings",
     "predictor": "predictor.settings:PredictorSettings",
@@ -53,7 +54,7 @@ def _targets(service: dict[str, Any]) -> dict[str, str]:
 
 def test_every_process_has_a_service() -> None:
     assert {_words(service)[0] for service in OWN.values()} == {
-        "api", "api-key", "ingest", "migrate", "predictor", "scheduler",
+        "api", "api-key", "devices", "ingest", "migrate", "predictor", "scheduler",
     }  # fmt: skip
 
 
@@ -144,7 +145,7 @@ def test_volumes_networks_and_dependencies_are_declared() -> None:
 
 def test_no_more_is_published_than_needed() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"broker": ["8883:8883"], "api": ["127.0.0.1:8080:8080"]}
+    assert published == {"broker": ["8883:8883", "8884:8884"], "api": ["127.0.0.1:8080:8080"]}
     assert COMPOSE["networks"]["inside"]["internal"] is True
     assert SERVICES["database"]["networks"] == ["inside"]
 

@@ -1,11 +1,13 @@
 """The production broker's configuration and rights, on Debian's Mosquitto."""
 
+import getpass
 import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -13,6 +15,10 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from api.devices.authority import Authority, make_authority
+from api.devices.broker_files import acl_lines, password_lines, write_files
+from api.devices.passwords import hash_password
+from api.devices.provisioning import Provisioning, read_accounts
 from careloop.contract.topics import CHANNELS, topic
 from careloop.stack.ports import free_port
 
@@ -29,37 +35,56 @@ def broker_port(servers_directory: Path) -> Iterator[int]:
         pytest.skip("mosquitto is not installed")
     directory = servers_directory / "mosquitto"
     directory.mkdir()
-    directory.chmod(0o777)
+    directory.chmod(0o755)
     (directory / "accounts").write_text("".join(f"{name}:{word}\n" for name, word in ACCOUNTS.items()))
-    subprocess.run(
-        ["sh", ROOT / "deploy/mosquitto/hash-accounts.sh", directory / "accounts", directory / "passwords"], check=True
-    )
+    authority = Authority.load(*make_authority(directory / "ca", "devices", timedelta(days=1), datetime.now(UTC)))
+    provisioning = Provisioning(authority=authority, accounts=read_accounts(directory / "accounts"))
+    write_files(directory, _files(provisioning, []))
     assert "platform-pw" not in (directory / "passwords").read_text()
     _self_signed(directory)
-    port, tls_port = free_port(), free_port()
-    shutil.copy(ROOT / "deploy/mosquitto/acl", directory / "acl")
+    port, tls_port, certificate_port = free_port(), free_port(), free_port()
     text = (ROOT / "deploy/mosquitto/mosquitto.conf").read_text(encoding="utf-8")
     for there, here in {
         "/mosquitto/accounts/passwords": directory / "passwords",
-        "/mosquitto/config/acl": directory / "acl",
+        "/mosquitto/accounts/acl": directory / "acl",
+        "/mosquitto/accounts/devices-ca.pem": directory / "devices-ca.pem",
+        "/mosquitto/accounts/revoked.pem": directory / "revoked.pem",
         "/mosquitto/data/": f"{directory}/",
         "/run/secrets/broker_tls_certificate": directory / "certificate",
         "/run/secrets/broker_tls_key": directory / "key",
         "listener 1883": f"listener {port} 127.0.0.1",
         "listener 8883": f"listener {tls_port} 127.0.0.1",
+        "listener 8884": f"listener {certificate_port} 127.0.0.1",
     }.items():
         assert there in text, f"the configuration no longer says {there}"
         text = text.replace(there, str(here))
-    (directory / "mosquitto.conf").write_text(text)
+    # It stays who runs the test, who alone may read the files here.
+    (directory / "mosquitto.conf").write_text(f"{text}\nuser {getpass.getuser()}\n")
     with (directory / "log").open("wb") as log:
-        process = subprocess.Popen([MOSQUITTO, "-c", directory / "mosquitto.conf"], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            ["sh", ROOT / "deploy/mosquitto/run.sh", directory / "mosquitto.conf", directory],
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"PATH": f"{Path(MOSQUITTO).parent}:{os.environ['PATH']}"},
+        )
     try:
-        _wait_for(port, process, directory / "log")
-        _wait_for(tls_port, process, directory / "log")
+        for each in (port, tls_port, certificate_port):
+            _wait_for(each, process, directory / "log")
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        assert process.wait(10) == 0
+
+
+def _files(provisioning: Provisioning, devices: list[dict]) -> dict[str, bytes]:
+    """What careloop writes when these are all its devices."""
+    assert provisioning.authority is not None
+    return {
+        "passwords": password_lines(provisioning.accounts, devices).encode(),
+        "acl": acl_lines(provisioning, devices).encode(),
+        "revoked.pem": provisioning.authority.crl([], datetime.now(UTC), timedelta(days=1)),
+        "devices-ca.pem": provisioning.authority.pem.encode(),
+    }
 
 
 def _self_signed(directory: Path) -> None:
@@ -89,10 +114,12 @@ class Account:
     def __init__(self, port: int, name: str, password: str | None = None) -> None:
         self.received: Queue[tuple[str, bytes]] = Queue()
         self.connected: Queue[bool] = Queue()
+        self.disconnected: Queue[bool] = Queue()
         self._acknowledged: Queue[bool] = Queue()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.username_pw_set(name, ACCOUNTS[name] if password is None else password)
         self._client.on_connect = lambda c, u, f, code, p: self.connected.put(not code.is_failure)
+        self._client.on_disconnect = lambda *_: self.disconnected.put(True)
         self._client.on_message = lambda c, u, m: self.received.put((m.topic, m.payload))
         self._client.on_publish = lambda c, u, mid, code, p: self._acknowledged.put(not code.is_failure)
         self._client.on_subscribe = lambda c, u, mid, codes, p: self._acknowledged.put(not codes[0].is_failure)
@@ -128,6 +155,37 @@ def test_a_device_speaks_only_for_itself(broker_port: int) -> None:
         others = {channel: device.may_publish(topic("KW-0043", channel)) for channel in CHANNELS}
     assert own == {channel: channel in UP for channel in CHANNELS}
     assert not any(others.values())
+
+
+def test_a_device_that_comes_and_goes_needs_no_restart(broker_port: int, servers_directory: Path) -> None:
+    directory = servers_directory / "mosquitto"
+    provisioning = Provisioning(
+        authority=Authority.load(directory / "ca" / "ca.pem", directory / "ca" / "ca-key.pem"),
+        accounts=read_accounts(directory / "accounts"),
+    )
+    device = {"agent_id": "KW-0099", "state": "active", "password_hash": hash_password("late"), "assets": ["KW-0100"]}
+    write_files(directory, _files(provisioning, [device]))
+    _wait_until_allowed(broker_port, "KW-0099", "late", expected=True)
+    with Account(broker_port, "KW-0099", "late") as late, Account(broker_port, "KW-0042") as other:
+        assert late.may_publish(topic("KW-0100", "telemetry"))
+        write_files(directory, _files(provisioning, [device | {"state": "revoked"}]))
+        assert late.disconnected.get(timeout=10)
+        # Who stays is not disturbed.
+        assert other.may_publish(topic("KW-0042", "telemetry"))
+        assert other.disconnected.empty()
+    _wait_until_allowed(broker_port, "KW-0099", "late", expected=False)
+
+
+def _wait_until_allowed(port: int, name: str, password: str, *, expected: bool) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        account = Account(port, name, password)
+        allowed = account.connected.get(timeout=5)
+        account.close()
+        if allowed is expected:
+            return
+        assert time.monotonic() < deadline, f"{name} allowed: {allowed}"
+        time.sleep(0.2)
 
 
 def test_a_device_hears_only_what_is_meant_for_it(broker_port: int) -> None:
