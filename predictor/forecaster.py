@@ -81,6 +81,11 @@ class Forecaster:
         """Whether there is any model to score with."""
         return bool(self._registry.latest(self._database(), now))
 
+    @property
+    def trained_as_of(self) -> list[datetime]:
+        """As of when each model in use was trained."""
+        return self._registry.trained_as_of
+
     def score(self, now: datetime) -> tuple[int, int]:
         """Score every asset as of the full hour of `now`, and raise the tickets that pay.
 

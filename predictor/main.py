@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,16 +18,27 @@ from psycopg.rows import DictRow
 from careloop.client import CareloopClient, ProblemError
 from careloop.database.engine import connect
 from careloop.database.migrations import require_migrated
+from careloop.database.readiness import database_check
 from careloop.errors import CareloopError
-from careloop.logs import configure_logging
+from careloop.logs import configure_logging, log_context
+from careloop.observability.checks import api_check
+from careloop.observability.metrics import make_registry, render_from
+from careloop.observability.probes import Probes
+from careloop.observability.server import serving
+from careloop.observability.watchdog import Watchdog
 from careloop.stepping import Answer, serve_steps
 from predictor.forecaster import Forecaster
+from predictor.metrics import PredictorMetrics
 from predictor.settings import PredictorSettings
 
 log = logging.getLogger(__name__)
 
 # Readings of the last minutes before the full hour may still be on their way.
 SETTLING = timedelta(minutes=2)
+TICK_S = 5.0
+TICK_WITHIN_S = 60.0
+# Training on years of a large fleet takes long; longer than this it hangs.
+DUTY_WITHIN_S = 12 * 3600.0
 
 
 class Database:
@@ -58,37 +70,42 @@ def run(overrides: Mapping[str, Any]) -> int:
     try:
         require_migrated(database())
         with CareloopClient(settings.api_url, settings.api_key) as client:
-            _tick(settings, Forecaster(settings, database, client), stop)
+            watchdog, registry = Watchdog(time.monotonic), make_registry("predictor")
+            checks = {
+                "database": database_check(settings.database_url, "predictor"),
+                "api": api_check(settings.api_url),
+            }
+            probes = Probes("predictor", watchdog, checks, time.monotonic)
+            with serving(settings.metrics_host, settings.metrics_port, probes, render_from(registry)):
+                forecaster = Forecaster(settings, database, client)
+                _tick(settings, _Duties(forecaster, PredictorMetrics(registry), watchdog), stop)
     finally:
         database.close()
     return 0
 
 
-def _tick(settings: PredictorSettings, forecaster: Forecaster, stop: threading.Event) -> None:
+def _tick(settings: PredictorSettings, duties: "_Duties", stop: threading.Event) -> None:
     """Do each duty at its times, one after another, until told to stop."""
-    # One worker: training, scoring and sweeping share what is kept in memory.
+    # One worker: training, scoring and sweeping share what is kept in memory. Another shows that the ticker ticks.
     ticker = BackgroundScheduler(
         timezone=UTC,
-        executors={"default": ThreadPoolExecutor(1)},
+        executors={"default": ThreadPoolExecutor(1), "ticks": ThreadPoolExecutor(1)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
 
     def add(name: str, duty: Callable[[datetime], object], every_hours: int, first: datetime) -> None:
         ticker.add_job(
-            _guarded, "interval", args=(name, duty), hours=every_hours, next_run_time=first, start_date=first
+            duties.do, "interval", args=(name, duty), hours=every_hours, next_run_time=first, start_date=first
         )
-
-    def first_train(now: datetime) -> None:
-        if not forecaster.has_models(now):
-            forecaster.train(now)
 
     started = _now()
     next_hour = started.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1) + SETTLING
     midnight = started.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1) + SETTLING
-    ticker.add_job(_guarded, "date", args=("first training", first_train), run_date=started)
-    add("training", forecaster.train, settings.predictor_train_every_hours, midnight)
-    add("scoring", forecaster.score, settings.predictor_score_every_hours, next_hour)
-    add("warranty sweep", forecaster.sweep_warranties, 24, started)
+    ticker.add_job(duties.tick, "interval", seconds=TICK_S, executor="ticks")
+    ticker.add_job(duties.do, "date", args=("first training", duties.first_train), run_date=started)
+    add("training", duties.train, settings.predictor_train_every_hours, midnight)
+    add("scoring", duties.score, settings.predictor_score_every_hours, next_hour)
+    add("warranty sweep", duties.sweep_warranties, 24, started)
     ticker.start()
     log.info("scoring every %d h, next at %s", settings.predictor_score_every_hours, next_hour.isoformat())
     try:
@@ -97,14 +114,58 @@ def _tick(settings: PredictorSettings, forecaster: Forecaster, stop: threading.E
         ticker.shutdown(wait=True)
 
 
-def _guarded(name: str, duty: Callable[[datetime], object]) -> None:
-    """Do a duty; one that fails is logged and done again at its next time."""
-    try:
-        log.info("%s: %s", name, duty(_now()))
-    except (CareloopError, ProblemError) as error:
-        log.warning("%s failed: %s", name, error)
-    except psycopg.OperationalError as error:
-        log.warning("%s failed, the database does not answer: %s", name, error)
+class _Duties:
+    """What is done at the ticks, watched and counted."""
+
+    def __init__(self, forecaster: Forecaster, metrics: PredictorMetrics, watchdog: Watchdog) -> None:
+        self._forecaster = forecaster
+        self._metrics = metrics
+        self._ticker = watchdog.loop("ticker", TICK_WITHIN_S)
+        self._duty = watchdog.loop("duty", DUTY_WITHIN_S)
+        self._duty.rest()
+
+    def tick(self) -> None:
+        """Show that the ticker ticks."""
+        self._ticker.beat()
+
+    def first_train(self, now: datetime) -> str:
+        """Train when there is no model yet."""
+        return "there are models" if self._forecaster.has_models(now) else self.train(now)
+
+    def train(self, now: datetime) -> str:
+        """Train all models."""
+        models, reasons = self._forecaster.train(now)
+        return f"{models} models, {len(reasons)} components without"
+
+    def score(self, now: datetime) -> str:
+        """Score all assets."""
+        assets, opened = self._forecaster.score(now)
+        self._metrics.scored(assets)
+        self._metrics.opened("scoring", opened)
+        return f"{assets} assets, {opened} tickets opened"
+
+    def sweep_warranties(self, now: datetime) -> str:
+        """Announce warranties that end."""
+        opened = self._forecaster.sweep_warranties(now)
+        self._metrics.opened("warranty sweep", opened)
+        return f"{opened} tickets opened"
+
+    def do(self, name: str, duty: Callable[[datetime], str]) -> None:
+        """Do a duty; one that fails is logged and done again at its next time."""
+        began_s, succeeded = time.monotonic(), False
+        self._duty.beat()
+        try:
+            with log_context(duty=name):
+                log.info("%s: %s", name, duty(_now()))
+            succeeded = True
+        except (CareloopError, ProblemError) as error:
+            log.warning("%s failed: %s", name, error)
+        except psycopg.OperationalError as error:
+            log.warning("%s failed, the database does not answer: %s", name, error)
+        finally:
+            self._duty.rest()
+            self._metrics.ran(name, time.monotonic() - began_s, succeeded=succeeded)
+            self._metrics.uses(self._forecaster.trained_as_of)
 
 
 def run_steps(overrides: Mapping[str, Any]) -> int:
@@ -139,7 +200,7 @@ def _now() -> datetime:
 
 def _settings(overrides: Mapping[str, Any]) -> PredictorSettings:
     settings = PredictorSettings(**overrides)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, process="predictor")
     if not settings.api_key:
         raise CareloopError(
             "CARELOOP_API_KEY is empty; make a key: careloop api-key create --name predictor --role service"

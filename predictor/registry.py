@@ -78,6 +78,11 @@ class Registry:
         self._loaded[stored.model_id] = stored
         return stored
 
+    @property
+    def trained_as_of(self) -> list[datetime]:
+        """As of when each model in use was trained."""
+        return [from_hour(stored.model.trained_as_of_hour) for stored in self._loaded.values()]
+
     def latest(self, connection: Connection[DictRow], now: datetime) -> list[StoredModel]:
         """The latest model of every kind and component that was trained as of `now` or earlier.
 

@@ -42,6 +42,11 @@ class Leadership:
         self._connection: Connection[Any] | None = None
         self._leads = False
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process led when it last looked."""
+        return self._leads
+
     def held(self) -> bool:
         """Whether this process leads now; tries to become leader when it does not. One round trip."""
         try:

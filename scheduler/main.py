@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,19 +17,28 @@ from psycopg import Connection
 from careloop.client import CareloopClient
 from careloop.database.engine import connect
 from careloop.database.migrations import require_migrated
+from careloop.database.readiness import database_check
 from careloop.errors import CareloopError
 from careloop.logs import configure_logging
+from careloop.observability.checks import api_check
+from careloop.observability.metrics import make_registry, render_from
+from careloop.observability.probes import Probes
+from careloop.observability.server import serving
+from careloop.observability.watchdog import Watchdog
 from careloop.stepping import Answer, serve_steps
 from scheduler.assignment import WorkingRules
 from scheduler.dispatch import Dispatching
 from scheduler.due import DuePlans
 from scheduler.instant import Instant
+from scheduler.metrics import SchedulerMetrics
 from scheduler.runner import Runner
 from scheduler.settings import SchedulerSettings
 
 # In simulated time assets are registered rarely, and hundreds of steps must not read them all again.
 STEP_REFRESH = timedelta(days=1)
 RENEWALS_PER_LEASE = 4
+# A job in hand may wait for the API through all its retries.
+STALLED_AFTER_S = 180.0
 
 
 def run() -> int:
@@ -42,6 +52,7 @@ def run() -> int:
     # A tick that falls due while the one before still works is left out: that is how it is meant.
     logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
     ticker = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
+    watchdog, registry = Watchdog(time.monotonic), make_registry("scheduler")
     with CareloopClient(settings.api_url, settings.api_key) as client:
         refresh_every = timedelta(seconds=settings.scheduler_refresh_s)
         runner = Runner(
@@ -51,13 +62,23 @@ def run() -> int:
             owner=f"{socket.gethostname()}:{os.getpid()}",
             clock=_now,
             stop=stop,
+            metrics=SchedulerMetrics(registry),
+            monotonic=time.monotonic,
+            heartbeat=watchdog.loop("ticker", STALLED_AFTER_S),
         )
+        checks = {
+            "database": database_check(settings.database_url, "scheduler"),
+            "api": api_check(settings.api_url),
+            "leadership": lambda: "leader" if runner.leads else "standby",
+        }
+        probes = Probes("scheduler", watchdog, checks, time.monotonic)
         ticker.add_job(runner.tick, "interval", seconds=settings.scheduler_tick_s, misfire_grace_time=None)
         renewal_s = settings.scheduler_lease_s / RENEWALS_PER_LEASE
         ticker.add_job(runner.renew, "interval", seconds=renewal_s, misfire_grace_time=None)
         ticker.start()
         try:
-            stop.wait()
+            with serving(settings.metrics_host, settings.metrics_port, probes, render_from(registry)):
+                stop.wait()
         finally:
             ticker.shutdown(wait=True)
             runner.close()
@@ -99,7 +120,7 @@ def _never() -> bool:
 
 def _settings() -> SchedulerSettings:
     settings = SchedulerSettings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, process="scheduler")
     if not settings.api_key:
         raise CareloopError(
             "CARELOOP_API_KEY is empty; make a key: careloop api-key create --name scheduler --role service"

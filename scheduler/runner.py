@@ -12,11 +12,14 @@ from psycopg import Connection
 
 from careloop.database.engine import connect
 from careloop.errors import CareloopError
+from careloop.logs import log_context
+from careloop.observability.watchdog import Heartbeat
 from scheduler.dispatch import Dispatching
 from scheduler.due import DuePlans
 from scheduler.duties import Claim, Duties
 from scheduler.instant import Instant
 from scheduler.leader import Leadership
+from scheduler.metrics import SchedulerMetrics
 from scheduler.settings import SchedulerSettings
 
 PLANS = "scheduler.plans"
@@ -44,6 +47,9 @@ class Runner:
         owner: Says who in the table of duties.
         clock: Gives the time.
         stop: Set when the process is to end; a duty under way stops after the job in hand.
+        metrics: What is counted.
+        monotonic: Seconds of a clock that never jumps.
+        heartbeat: Beaten at each tick, and between the jobs of a duty.
     """
 
     def __init__(
@@ -55,6 +61,9 @@ class Runner:
         owner: str,
         clock: Callable[[], datetime],
         stop: threading.Event,
+        metrics: SchedulerMetrics,
+        monotonic: Callable[[], float],
+        heartbeat: Heartbeat,
     ) -> None:
         self._settings = settings
         self._due_plans = due_plans
@@ -62,6 +71,9 @@ class Runner:
         self._owner = owner
         self._clock = clock
         self._stop = stop
+        self._metrics = metrics
+        self._monotonic = monotonic
+        self._heartbeat = heartbeat
         self._lease = timedelta(seconds=settings.scheduler_lease_s)
         self._leadership = Leadership(settings.database_url)
         self._session: _Session | None = None
@@ -71,8 +83,14 @@ class Runner:
         self._claim: Claim | None = None
         self._lost = threading.Event()
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process led when it last looked."""
+        return self._leadership.leads
+
     def tick(self) -> None:
         """Work every duty that is due, if this process leads."""
+        self._heartbeat.beat()
         try:
             while not self._stop.is_set() and self._leadership.held() and self._work_one():
                 pass
@@ -80,6 +98,8 @@ class Runner:
             # The server went away: everything is built anew when it is back, and the claim's lease runs out by itself.
             log.warning("cannot work: %s", str(error).strip().splitlines()[0])
             self._drop_session()
+        finally:
+            self._metrics.leads(self._leadership.leads)
 
     def renew(self) -> None:
         """Prolong the lease of the duty under way, if any."""
@@ -113,8 +133,11 @@ class Runner:
         self._lost.clear()
         self._claim = claim
         error: str | None = None
+        began_s, succeeded = self._monotonic(), False
         try:
-            self._work(claim, session)
+            with log_context(duty=claim.name):
+                self._work(claim, session)
+            succeeded = True
         except psycopg.OperationalError:
             raise
         except CareloopError as failure:
@@ -125,6 +148,7 @@ class Runner:
             error = f"{type(failure).__name__}: {failure}"
         finally:
             self._claim = None
+            self._metrics.ran(claim.name, self._monotonic() - began_s, succeeded=succeeded)
         session.duties.finish(claim, self._clock(), error)
         return True
 
@@ -132,14 +156,17 @@ class Runner:
         instant = Instant(self._clock(), simulated=False)
         if claim.name == PLANS:
             made = session.due_plans.run(instant, self._stopping)
+            self._metrics.made(made)
             if made:
                 log.info("%d jobs made for plans", made)
         else:
             tally = self._dispatching.run(instant, self._stopping)
+            self._metrics.dispatched(tally)
             if tally.jobs_created or tally.parts_reserved or tally.jobs_dispatched:
                 log.info("%s", tally)
 
     def _stopping(self) -> bool:
+        self._heartbeat.beat()
         return self._stop.is_set() or self._lost.is_set()
 
     def _open_session(self) -> _Session:
