@@ -7,16 +7,19 @@ from threading import Lock
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from careloop.contract.identity import IDENTITY_BYTES
 from careloop.contract.topics import TopicError, parse_topic, subscription
-from ingest.decode import Delivery, identity_of
+from ingest.decode import Decoder, Delivery, identity_of
+from ingest.delivery import Request
 from ingest.inbox import Inbox
+from ingest.session import Arrival, Session
 from ingest.settings import IngestSettings
 
 log = logging.getLogger(__name__)
@@ -24,6 +27,9 @@ log = logging.getLogger(__name__)
 GROUP = "careloop-ingest"
 MOST_CONFIRMED = 1024
 KEEPALIVE_S = 30
+MOST_NAMED_TOPICS = 5000
+# Not what the broker retained: an old value without a time of its own would pass for a new one.
+_FRESH = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
 SHORT_CONNECTION = timedelta(seconds=10)
 SUSPICIOUS_CONNECTIONS = 3
 _LOGIN_REFUSED = {"Bad user name or password", "Not authorized", "Banned", "Bad authentication method"}
@@ -59,15 +65,22 @@ class Consumer:
         settings: Broker, worker name and bounds.
         inbox: Where messages go.
         now: The clock.
+        decoder: Knows which topics of other formats to listen to.
 
     Attributes:
         failure: Why it gave up for good, in one line, or None.
     """
 
-    def __init__(self, settings: IngestSettings, inbox: Inbox, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, settings: IngestSettings, inbox: Inbox, now: Callable[[], datetime], decoder: Decoder | None = None
+    ) -> None:
         self._settings = settings
         self._inbox = inbox
         self._now = now
+        self._decoder = decoder or Decoder()
+        self._shared_prefix = f"$share/{GROUP}/" if settings.ingest_shared else ""
+        # Topics that devices named as those of their readings.
+        self._named_topics: set[str] = set()
         self._lock = Lock()
         # Counts connections: packet identifiers mean something on the connection they came over only.
         self._connection = 0
@@ -100,9 +113,25 @@ class Consumer:
     def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Tell the broker that messages are stored; those of a lost connection come again and are recognised."""
         with self._lock:
-            for delivery in deliveries:
-                if delivery.qos and delivery.connection == self._connection:
-                    self._client.ack(delivery.mid, delivery.qos)
+            now_on = self._connection
+            self._client.acknowledge(
+                delivery.mid for delivery in deliveries if delivery.qos and delivery.connection == now_on
+            )
+
+    def send(self, requests: Iterable[Request]) -> None:
+        """Ask devices to announce themselves again; what gets lost is asked for again with their next message."""
+        for request in requests:
+            self._client.publish(request.topic, request.payload, qos=0)
+
+    def listen_to(self, topics: Iterable[str]) -> None:
+        """Subscribe to topics that devices named, now and with every new session."""
+        for topic in topics:
+            if topic not in self._named_topics and not self._decoder.hears(topic):
+                if len(self._named_topics) >= MOST_NAMED_TOPICS:
+                    log.warning("%s is not listened to: %d topics are enough", topic, MOST_NAMED_TOPICS)
+                    continue
+                self._named_topics.add(topic)
+                self._client.subscribe([(self._shared_prefix + topic, _FRESH)])
 
     def confirm(self, deliveries: Sequence[Delivery]) -> None:
         """Tell the senders who asked for it that their messages are accounted for; call it after the commit.
@@ -115,12 +144,13 @@ class Consumer:
         for topic, payload in confirmations(deliveries):
             self._client.publish(topic, payload, qos=0, properties=properties)
 
-    def _make_client(self) -> Client:
-        client = Client(
+    def _make_client(self) -> Session:
+        client = Session(
             CallbackAPIVersion.VERSION2,
             client_id=self._settings.ingest_worker,
             protocol=MQTTProtocolVersion.MQTTv5,
             manual_ack=True,
+            on_arrivals=self._on_arrivals,
         )
         if self._broker.username:
             client.username_pw_set(unquote(self._broker.username), unquote(self._broker.password or ""))
@@ -131,7 +161,6 @@ class Consumer:
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
         return client
 
     # Called by paho in its own thread ----------------------------------------------------------
@@ -146,11 +175,17 @@ class Consumer:
         shared = f"$share/{GROUP}/"
         wanted, other = (shared, "") if self._settings.ingest_shared else ("", shared)
         streams = [subscription("telemetry"), subscription("event")]
+        foreign = [*self._decoder.streams, *sorted(self._named_topics)]
         if flags.session_present:
             # The session may have been made with the other setting; both at once would deliver everything twice.
-            client.unsubscribe([other + stream for stream in streams])
+            client.unsubscribe([other + stream for stream in (*streams, *foreign)])
         # States are for every worker: a shared subscription would not get the retained ones.
         client.subscribe([(wanted + stream, 1) for stream in streams] + [(subscription("state"), 1)])
+        if foreign:
+            client.subscribe([(wanted + stream, _FRESH) for stream in foreign])
+        if self._decoder.announcements:
+            # For every worker too: what comes later can be read with them only.
+            client.subscribe([(topic, 1) for topic in self._decoder.announcements])
         log.info(
             "connected to %s:%s as %s, %s session", self._broker.hostname, self._broker.port,
             self._settings.ingest_worker, "resumed the" if flags.session_present else "new",
@@ -204,26 +239,24 @@ class Consumer:
             return
         log.info("subscribed")
 
-    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        payload = bytes(message.payload)
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = "(a topic that is not UTF-8)"
-        kept = payload
+    def _on_arrivals(self, arrivals: list[Arrival]) -> None:
+        now, connection = self._now(), self._connection
+        self._inbox.put([self._delivery(arrival, now, connection) for arrival in arrivals])
+
+    def _delivery(self, arrival: Arrival, now: datetime, connection: int) -> Delivery:
+        payload = kept = arrival.payload
         if len(payload) > self._settings.ingest_max_message_bytes:
             kept = payload[: self._settings.ingest_dead_letter_bytes]
-        self._inbox.put(
-            Delivery(
-                topic=topic,
-                payload=kept,
-                payload_bytes=len(payload),
-                content_type=getattr(message.properties, "ContentType", ""),
-                response_topic=getattr(message.properties, "ResponseTopic", ""),
-                received_at=self._now(),
-                identity=identity_of(topic, payload),
-                connection=self._connection,
-                mid=message.mid,
-                qos=message.qos,
-            )
+        topic = arrival.topic.decode("utf-8", "replace")
+        return Delivery(
+            topic,
+            kept,
+            len(payload),
+            arrival.told.content_type,
+            now,
+            identity_of(topic, payload),
+            connection,
+            arrival.mid,
+            arrival.qos,
+            arrival.told.response_topic,
         )

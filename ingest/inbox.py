@@ -1,6 +1,7 @@
 """Messages between the broker's thread and the writer: bounded, and never a place where the broker's thread waits."""
 
 from collections import deque
+from collections.abc import Sequence
 from threading import Condition
 
 from ingest.decode import Delivery
@@ -22,13 +23,17 @@ class Inbox:
         self._arrived = Condition()
         self.refused = 0
 
-    def put(self, delivery: Delivery) -> None:
-        """Add a message; one of QoS 0 is counted as refused instead when there is no room."""
+    def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Add messages; those of QoS 0 for which there is no room are counted as refused instead."""
         with self._arrived:
-            if delivery.qos == 0 and len(self._deliveries) >= self._capacity:
-                self.refused += 1
-                return
-            self._deliveries.append(delivery)
+            if len(self._deliveries) + len(deliveries) <= self._capacity:
+                self._deliveries.extend(deliveries)
+            else:
+                for delivery in deliveries:
+                    if delivery.qos or len(self._deliveries) < self._capacity:
+                        self._deliveries.append(delivery)
+                    else:
+                        self.refused += 1
             self._arrived.notify()
 
     def forget_connections_before(self, connection: int) -> None:
