@@ -7,6 +7,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from careloop.cli import Command
@@ -54,12 +55,19 @@ def _configure_chaos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows-per-second", type=float, default=200.0, metavar="N", help="two readings each")
     parser.add_argument("--broker", choices=["mosquitto", "embedded"], default="mosquitto")
     parser.add_argument("--seed", type=int, default=1, help="which instants and which victims")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave logs, buffer and ledger there")
 
 
 def _run_chaos(options: argparse.Namespace) -> Mapping[str, Any]:
     from bench.chaos.main import run  # noqa: PLC0415 - the overview must not need the libraries
 
-    return run(kills=options.kills, rows_per_s=options.rows_per_second, broker=options.broker, seed=options.seed)
+    return run(
+        kills=options.kills,
+        rows_per_s=options.rows_per_second,
+        broker=options.broker,
+        seed=options.seed,
+        keep=options.keep,
+    )
 
 
 BENCHMARKS: dict[str, Benchmark] = {

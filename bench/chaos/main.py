@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ kind = "file"
 name = "machine"
 path = "{directory}/machine.jsonl"
 interval_s = 0.1
+format = "json"
+serial_at = "serial"
+time_at = "time"
+time_format = "unix"
 """
 
 _COUNT = """
@@ -64,7 +69,7 @@ class Line:
         return self.database, self.broker, self.ingest, self.agent
 
 
-def run(*, kills: int, rows_per_s: float, broker: str, seed: int) -> Mapping[str, Any]:
+def run(*, kills: int, rows_per_s: float, broker: str, seed: int, keep: Path | None = None) -> Mapping[str, Any]:
     """Kill one process after the other while readings flow, then let all of them run and count.
 
     Args:
@@ -72,13 +77,15 @@ def run(*, kills: int, rows_per_s: float, broker: str, seed: int) -> Mapping[str
         rows_per_s: Lines that the machine writes a second; each is two readings.
         broker: `mosquitto` or `embedded`.
         seed: Which instants and which victims.
+        keep: Where logs, buffer and ledger stay to be looked at; gone afterwards when None.
 
     Returns:
         `kills`, `lost`, `doubled` and what they are judged by.
     """
     chance = random.Random(seed)  # noqa: S311 - picks instants, guards nothing
-    with tempfile.TemporaryDirectory(prefix="careloop-chaos-") as name:
+    with tempfile.TemporaryDirectory(prefix="careloop-chaos-") if keep is None else nullcontext(keep) as name:
         directory = Path(name)
+        directory.mkdir(exist_ok=True)
         # PostgreSQL runs as nobody where we are root.
         directory.chmod(0o711)
         line = _line(directory, broker)
