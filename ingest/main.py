@@ -17,6 +17,7 @@ from careloop.database.migrations import require_migrated
 from careloop.errors import CareloopError
 from careloop.logs import configure_logging
 from ingest.consumer import Consumer
+from ingest.downlink.downlink import Downlink
 from ingest.inbox import Inbox
 from ingest.maintenance import Maintenance
 from ingest.registry import Registry
@@ -115,8 +116,13 @@ class _Ingest:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         self._consumer.start()
-        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="ingest") as threads:
-            tasks = [threads.submit(self._write_until_stopped), threads.submit(self._maintain)]
+        downlink = Downlink(self._settings, self._connect, _now, self._stop)
+        with ThreadPoolExecutor(max_workers=3, thread_name_prefix="ingest") as threads:
+            tasks = [
+                threads.submit(self._write_until_stopped),
+                threads.submit(self._maintain),
+                threads.submit(downlink.run),
+            ]
             try:
                 while not any(task.done() for task in tasks):
                     wait(tasks, timeout=WATCH_EVERY_S, return_when=FIRST_COMPLETED)

@@ -41,6 +41,10 @@ class IngestSettings(DatabaseSettings, BrokerSettings):
     ingest_compress_after_days: int = Field(30, ge=0, description="TimescaleDB: compress older readings; 0 never")
     ingest_retention_days: int = Field(0, ge=0, description="drop older readings (rollups stay); 0 keeps them for ever")
 
+    ingest_downlink_retry_s: float = Field(
+        30, ge=0.1, le=3600, description="first pause before a configuration or command is sent to an agent again"
+    )
+
     @field_validator("ingest_worker")
     @classmethod
     def _is_name(cls, name: str) -> str:

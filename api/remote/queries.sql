@@ -24,7 +24,7 @@ SELECT EXISTS (SELECT FROM telemetry.agent_state WHERE agent_id = %(agent_id)s A
 -- name: get_config
 SELECT c.agent_id, c.version, c.settings, c.hash, c.changed_at, c.changed_by,
        CASE WHEN r.config_version = c.version THEN r.config_status ELSE 'pending' END AS state,
-       CASE WHEN d.version = c.version THEN d.tried_at END AS sent_at,
+       CASE WHEN d.version = c.version THEN d.sent_at END AS sent_at,
        CASE WHEN r.agent_id IS NOT NULL THEN jsonb_build_object(
            'version', r.config_version, 'status', r.config_status, 'proved', r.config_proved,
            'reason', r.config_reason, 'hash', r.config_hash, 'since', r.config_since) END AS reported

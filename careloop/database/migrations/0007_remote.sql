@@ -31,19 +31,20 @@ CREATE VIEW telemetry.desired_config AS
 CREATE VIEW telemetry.issued_command AS
     SELECT number, command_id, agent_id, kind, arguments, expires_at FROM service.agent_command;
 
--- Handed to the broker, retained; forgotten when the agent reports another version, so that it is sent again.
+-- Attempts to hand them to the broker. `sent_at` is when it first took one; a configuration is retained there, a command
+-- is taken only for an agent that is subscribed.
 CREATE TABLE telemetry.config_delivery (
     agent_id  text PRIMARY KEY,
     version   integer NOT NULL,
     attempts  integer NOT NULL,
-    tried_at  timestamptz NOT NULL
+    tried_at  timestamptz NOT NULL,
+    sent_at   timestamptz
 );
 
 CREATE TABLE telemetry.command_delivery (
     command_id  uuid PRIMARY KEY,
     attempts    integer NOT NULL,
     tried_at    timestamptz NOT NULL,
-    -- When the broker first took it for a subscribed agent; null while the agent was away each time.
     sent_at     timestamptz
 );
 
