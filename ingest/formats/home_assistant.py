@@ -120,7 +120,7 @@ class StateMessage:
                 part.bad.append(BadRecord(place, f"{sensor['metric']} is {str(given)[:40]!r}, no number"))
             else:
                 part.timed_on_arrival |= moment.on_arrival
-                part.readings.append(Reading(moment.time_s, sensor["metric"], value, sensor["unit"]))
+                part.add(Reading(moment.time_s, sensor["metric"], value, sensor["unit"]))
         first, *others = parts.values()
         first.also = others
         return first

@@ -20,6 +20,8 @@ LONGEST_METRIC = 128
 LONGEST_UNIT = 64
 # The time of an object stands in the first of these that it has, whatever the case of its letters.
 TIME_FIELDS = ("ts", "timestamp", "time", "last_seen")
+# ThingsBoard, and the second generation of Shelly.
+ENVELOPES = ("values", "params")
 _FIRST_MS, _FIRST_US, _FIRST_NS = 1e11, 1e14, 1e17
 # Tasmota names its units beside its sensors, for the whole message.
 _UNIT_FIELDS: Mapping[str, frozenset[str]] = {
@@ -122,6 +124,9 @@ def moment_of(content: Mapping[str, Any], arrived_s: float, zone: tzinfo | None)
         ValueError: It has a time that cannot be read.
     """
     given = next((content[name] for name in _time_names(content)), None)
+    if given is None:
+        inner = _enveloped(content) or {}
+        given = next((inner[name] for name in _time_names(inner)), None)
     if given is None or isinstance(given, bool):
         return Moment(arrived_s, True)
     if isinstance(given, int | float):
@@ -149,6 +154,15 @@ def number_of(given: object) -> float | None:
             return None
     if isinstance(given, str) and _NUMBER.fullmatch(given.strip()):
         return float(given)
+    return None
+
+
+def _enveloped(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The object that holds the readings, when all of them stand in one under a name of its own."""
+    for name in ENVELOPES:
+        inner = content.get(name)
+        if isinstance(inner, dict):
+            return inner
     return None
 
 
@@ -186,9 +200,8 @@ class _Object:
     """
 
     def __init__(self, content: Mapping[str, Any], time_s: float, place: int, decoded: Decoded) -> None:
-        values = content.get("values")
-        self._content = values if isinstance(values, dict) else content
-        self._skip = frozenset() if isinstance(values, dict) else frozenset(_time_names(content))
+        self._content = _enveloped(content) or content
+        self._skip = frozenset(_time_names(self._content))
         self._units = {name: unit for name in _UNIT_FIELDS if isinstance(unit := self._content.get(name), str)}
         self._time_s = time_s
         self._place = place
@@ -229,7 +242,7 @@ class _Object:
         elif len(unit) > LONGEST_UNIT or not unit.isprintable():
             self._bad(f"the unit of {metric} must be at most {LONGEST_UNIT} printable characters")
         else:
-            self._decoded.readings.append(Reading(self._time_s, metric, number, unit))
+            self._decoded.add(Reading(self._time_s, metric, number, unit))
 
     def _unit(self, name: str) -> str:
         for field, unit in self._units.items():

@@ -219,7 +219,7 @@ class SparkplugMessage:
             else:
                 decoded.timed_on_arrival |= timestamp_ms is None
                 time_s = arrived_s if timestamp_ms is None else timestamp_ms / 1000
-                decoded.readings.append(Reading(time_s, name, value, unit))
+                decoded.add(Reading(time_s, name, value, unit))
         return unknown
 
     @property
