@@ -191,9 +191,9 @@ class Authority:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
 
 
-def is_signed_by(certificate: x509.Certificate, signature: bytes, csr_pem: str) -> bool:
+def is_signed_by(certificate: x509.Certificate, signature: bytes, request: Request) -> bool:
     """Whether who asks for the next certificate has the key of the present one: it signed the request with it."""
-    key, signed = certificate.public_key(), RENEWAL_CONTEXT + csr_pem.encode()
+    key, signed = certificate.public_key(), RENEWAL_CONTEXT + request.csr.public_bytes(_DER)
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))

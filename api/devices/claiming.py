@@ -166,7 +166,7 @@ async def renew(call: OpenCall, provisioning: Provisioning, body: Renewal) -> Di
     if body.password is not None:
         known = _is_known_password(device, body.password, wanted)
     else:
-        known = await _is_known_certificate(call, provisioning, device, body)
+        known = await _is_known_certificate(call, provisioning, device, body, wanted.request)
     if device is None or device["state"] != "active" or not known:
         log.warning("renewal of %s refused: not proven", body.agent_id)
         raise Problem(401, "renewal-refused", PROOF_REFUSED)
@@ -202,10 +202,10 @@ def _is_known_password(device: DictRow | None, password: str, wanted: _Wanted) -
 
 
 async def _is_known_certificate(
-    call: OpenCall, provisioning: Provisioning, device: DictRow | None, body: Renewal
+    call: OpenCall, provisioning: Provisioning, device: DictRow | None, body: Renewal, request: Request | None
 ) -> bool:
     """Whether the certificate is ours, this device's, not revoked nor too old, and its key signed the request."""
-    if provisioning.authority is None or body.certificate is None or body.signature is None or body.csr is None:
+    if provisioning.authority is None or body.certificate is None or body.signature is None or request is None:
         return False
     try:
         certificate = provisioning.authority.read_own(body.certificate)
@@ -222,7 +222,7 @@ async def _is_known_certificate(
         and row["device_id"] == device["device_id"]
         and row["revoked_at"] is None
         and may_still_renew(row["expires_at"], provisioning.renewal_grace, call.now)
-        and is_signed_by(certificate, signature, body.csr)
+        and is_signed_by(certificate, signature, request)
     )
 
 

@@ -99,7 +99,7 @@ class Renewal(Body):
     device_secret: Secret | None = None
     certificate: Pem | None = Field(None, description="the present certificate")
     signature: Annotated[str, Field(max_length=2048)] | None = Field(
-        None, description="Base64: 'careloop renewal v1', a zero byte and the csr's text, signed with the present key"
+        None, description="Base64: 'careloop renewal v1', a zero byte and the csr (DER), signed with the present key"
     )
     password: Annotated[str, Field(max_length=256)] | None = Field(None, description="the present password")
 
