@@ -1,11 +1,12 @@
 """The application: which capabilities it has, and the pool they share."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Literal
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -22,6 +23,9 @@ from api.devices.routes import router as devices
 from api.dictionary.routes import router as dictionary
 from api.dispatch.routes import router as dispatch
 from api.intake.routes import router as intake
+from api.observation.routes import metrics_router, probes_router
+from api.observation.tracing import Tracing
+from api.observation.watching import Observed, watching
 from api.outcomes.routes import router as outcomes
 from api.parts.routes import router as parts
 from api.plans.routes import router as plans
@@ -30,9 +34,14 @@ from api.reports.routes import router as reports
 from api.tickets.routes import router as tickets
 from api.warranty.routes import router as warranty
 from careloop import __version__
+from careloop.database.readiness import database_check
+from careloop.observability.metrics import render_from
+from careloop.observability.probes import Probes
 
 # Each capability's router, lowest first.
 ROUTERS = (
+    probes_router,
+    metrics_router,
     access,
     assets,
     devices_without_key,
@@ -60,6 +69,7 @@ def create_app(
     deliver_alerts: DeliveryLimits | None = None,
     provisioning: Provisioning | None = None,
     broker_files: BrokerFiles | None = None,
+    observed: Observed | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -71,7 +81,9 @@ def create_app(
         deliver_alerts: Deliver the outbox too, within these limits.
         provisioning: How devices get identities; without, by password only.
         broker_files: Keep Mosquitto's files up to date too.
+        observed: What it is watched and counted by.
     """
+    seen = observed or Observed.by(time.monotonic)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -86,6 +98,7 @@ def create_app(
         ) as pool:
             app.state.pool = pool
             async with (
+                watching(pool, seen),
                 delivering(pool, deliver_alerts, now),
                 keeping_files(pool, broker_files, app.state.provisioning, now),
             ):
@@ -100,21 +113,10 @@ def create_app(
     app.state.clock = clock
     app.state.now = now
     app.state.provisioning = provisioning or Provisioning()
+    app.state.probes = Probes("api", seen.watchdog, {"database": database_check(database_url, "api")}, seen.clock)
+    app.state.render_metrics = render_from(seen.registry)
+    app.add_middleware(Tracing, metrics=seen.metrics, clock=seen.clock)
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
-
-    @app.get("/live", tags=["health"])
-    async def live() -> dict[str, str]:
-        """The process runs."""
-        return {"status": "live"}
-
-    @app.get("/ready", tags=["health"])
-    async def ready(response: Response) -> dict[str, str]:
-        """The database answers."""
-        async with app.state.pool.connection() as connection:
-            await connection.execute("SELECT 1")
-        response.headers["Cache-Control"] = "no-store"
-        return {"status": "ready"}
-
     return app

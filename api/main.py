@@ -1,6 +1,7 @@
 """Wires and runs the API process; the only place here that reads a clock."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from api.devices.broker_files import BrokerFiles, write_once
 from api.devices.limits import Limiter
 from api.devices.provisioning import Provisioning, read_accounts
 from api.devices.rules import OtherTopics
+from api.observation.watching import Observed
 from api.settings import ApiSettings, DeviceSettings, listed
 from careloop.database.engine import connect
 from careloop.database.migrations import require_migrated
 from careloop.errors import CareloopError
 from careloop.logs import configure_logging
+from careloop.observability.metrics import render_from
+from careloop.observability.server import serving
 from careloop.settings import DatabaseSettings
 
 
@@ -35,9 +39,10 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     given: dict[str, Any] = {"api_host": host, "api_port": port, "database_url": database_url}
     settings = ApiSettings(**{name: value for name, value in given.items() if value is not None})
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, process="api")
     with connect(settings.database_url) as connection:
         require_migrated(connection)
+    observed = Observed.by(time.monotonic)
     app = create_app(
         settings.database_url,
         clock=settings.clock,
@@ -46,12 +51,14 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
         deliver_alerts=_limits(settings) if settings.alert_delivery else None,
         provisioning=_provisioning(settings),
         broker_files=_broker_files(settings, settings.mosquitto_directory),
+        observed=observed,
     )
     server = uvicorn.Server(
         uvicorn.Config(app, host=settings.api_host, port=settings.api_port, log_config=None, access_log=False)
     )
     try:
-        server.run()
+        with serving(settings.metrics_host, settings.metrics_port, app.state.probes, render_from(observed.registry)):
+            server.run()
     except SystemExit as error:
         raise CareloopError(
             f"the API could not listen on {settings.api_host}:{settings.api_port}; "

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 MEDIA_TYPE = "application/problem+json"
+REQUEST_ID_HEADER = "X-Request-ID"
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class ProblemDocument(BaseModel):
     status: int
     detail: str
     instance: str
+    request_id: str | None = Field(None, description="stands in the log lines of this request, too")
     errors: list[FieldError] | None = None
 
 
@@ -124,7 +126,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def of_defect(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        # The last of all handlers, outside the context that gives the other lines their request id.
+        given = {"request_id": request_id_of(request)}
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error, extra=given)
         problem = Problem(500, "defect", "careloop has a defect here; the server's log has the trace")
         return problem_response(request, problem)
 
@@ -139,7 +143,18 @@ def problem_response(request: Request, problem: Problem) -> JSONResponse:
         "instance": request.url.path,
         **problem.members,
     }
-    return JSONResponse(document, problem.status, problem.headers, MEDIA_TYPE)
+    headers = problem.headers
+    request_id = request_id_of(request)
+    if request_id is not None:
+        document["request_id"] = request_id
+        headers = {**headers, REQUEST_ID_HEADER: request_id}
+    return JSONResponse(document, problem.status, headers, MEDIA_TYPE)
+
+
+def request_id_of(request: Request) -> str | None:
+    """The request's id, where the application gives one."""
+    request_id: str | None = getattr(request.state, "request_id", None)
+    return request_id
 
 
 def _field(location: tuple[int | str, ...]) -> str:
