@@ -234,7 +234,18 @@ class Background(Source):
         self._clock = clock
         self._hand_over = HandOver(self._wake_agent, max_waiting)
         self._stopping = threading.Event()
+        self._roused = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source {self.name}", daemon=True)
+
+    @property
+    def has_interval(self) -> bool:
+        """Not when the reader waits for what comes by itself."""
+        return not self._reader.is_stream
+
+    def set_interval(self, interval_s: float) -> None:
+        """Read now, and from then on so often."""
+        self.interval_s = interval_s
+        self._roused.set()
 
     @property
     def has_news(self) -> bool:
@@ -276,6 +287,7 @@ class Background(Source):
     def close(self) -> None:
         """End the read under way, and the thread; a device that does not let go is left to the process's end."""
         self._stopping.set()
+        self._roused.set()
         self._hand_over.close()
         self._reader.interrupt()
         if self._thread.ident is not None:
@@ -294,12 +306,17 @@ class Background(Source):
                 now_s = self._clock.monotonic()
                 # From now, not from when it was due: after a long halt nothing is read many times over.
                 due_s = max(due_s + interval_s, now_s)
-                self._stopping.wait(due_s - now_s)
+                self._nap(due_s - now_s)
             else:
                 self._reader.close()
-                self._stopping.wait(retry.pause_s())
+                self._nap(retry.pause_s())
                 due_s = self._clock.monotonic()
         self._reader.close()
+
+    def _nap(self, seconds: float) -> None:
+        """Wait until the next read is due; less when the interval changes, or the end comes."""
+        if self._roused.wait(seconds):
+            self._roused.clear()
 
     def _read(self) -> bool:
         """Read once; whether anything answered."""

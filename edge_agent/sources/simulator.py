@@ -60,6 +60,11 @@ class Simulator(Source):
         if since is not None:
             self.fleet.skip_until(since)
 
+    def set_interval(self, interval_s: float) -> None:
+        """Machines speak so often from now on, too."""
+        self.interval_s = interval_s
+        self.fleet.set_interval(interval_s)
+
     def units_of(self, serial: str) -> Mapping[str, str]:
         """The units of the machine's kind."""
         return self._units[self.fleet.machine(serial).kind.kind] if serial in self.fleet else {}

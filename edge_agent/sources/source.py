@@ -95,6 +95,15 @@ class Source(ABC):
     wake: Callable[[], None] = staticmethod(_nobody)
 
     @property
+    def has_interval(self) -> bool:
+        """Whether `interval_s` decides how often it is read; of a source that is pushed to it does not."""
+        return True
+
+    def set_interval(self, interval_s: float) -> None:
+        """Be read so often from now on; the caller polls accordingly."""
+        self.interval_s = interval_s
+
+    @property
     def has_news(self) -> bool:
         """Whether a poll would bring something before the interval is up; asked often, so it must cost nothing."""
         return False

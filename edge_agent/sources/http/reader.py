@@ -12,6 +12,8 @@ from edge_agent.sources.payload.records import PayloadError, json_records, json_
 from edge_agent.sources.secrets import secret_from
 from edge_agent.sources.source import Clock, Harvest, Source, SourceError
 
+CHUNK_BYTES = 64 * 1024
+
 
 class HttpReader(Reader):
     """One url, or one for each id.
@@ -77,9 +79,9 @@ class HttpReader(Reader):
                 preload_content=False,
             )
             try:
-                body = answer.read(config.max_bytes + 1, decode_content=True)
+                body = self._body(answer, url)
             finally:
-                answer.close() if answer.status >= 400 else answer.release_conn()
+                answer.close()
         except (HTTPError, OSError, ValueError) as error:
             raise SourceError(f"{url}: {_reason(error, config.timeout_s)}") from error
         if answer.status >= 300:
@@ -91,6 +93,19 @@ class HttpReader(Reader):
         except PayloadError as error:
             raise SourceError(f"{url}: {error}") from error
         return self._mapper.harvest([records], self._clock.now())
+
+    def _body(self, answer: urllib3.BaseHTTPResponse, url: str) -> bytes:
+        """What it says, within time and size; urllib3's own timeout begins anew with every byte."""
+        until_s = self._clock.monotonic() + self._config.timeout_s
+        body = bytearray()
+        while len(body) <= self._config.max_bytes:
+            chunk = answer.read1(CHUNK_BYTES, decode_content=True)
+            if not chunk:
+                break
+            body += chunk
+            if self._clock.monotonic() > until_s:
+                raise SourceError(f"{url}: no answer within {self._config.timeout_s:g} s")
+        return bytes(body)
 
     def _connections(self) -> urllib3.PoolManager:
         if self._pool is None:

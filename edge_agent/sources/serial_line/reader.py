@@ -1,5 +1,6 @@
 """Listens on a serial port, and opens it again when it went away."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from serial import Serial, SerialException
@@ -61,7 +62,7 @@ class SerialReader(Reader):
             chunk = port.read(1)
             chunk += port.read(port.in_waiting) if chunk else b""
         except (SerialException, OSError) as error:
-            raise SourceError(f"{self._config.device} went away: {error}") from error
+            raise SourceError(f"{self._config.device} went away: {_reason(error)}") from error
         lines, too_long = self._lines(chunk)
         if lines or too_long:
             now = self._clock.now()
@@ -89,7 +90,7 @@ class SerialReader(Reader):
                     exclusive=True,
                 )
             except (SerialException, OSError, ValueError) as error:
-                raise SourceError(f"{config.device} cannot be opened: {error}") from error
+                raise SourceError(f"{config.device} cannot be opened: {_reason(error)}") from error
             self._rest = b""
             # A device that only answers begins each line when it is asked.
             self._skips = config.skip_first and config.send is None
@@ -122,3 +123,9 @@ class SerialReader(Reader):
 def serial_source(config: SerialConfig, clock: Clock) -> Source:
     """A serial port as a source."""
     return Background(SerialReader(config, clock), clock)
+
+
+def _reason(error: Exception) -> str:
+    """Why, without the port's name once more."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error)
