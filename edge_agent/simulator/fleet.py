@@ -41,7 +41,7 @@ class Fleet:
         replaced_after_hours: float | None = None,
     ) -> None:
         self._seed = seed
-        self._interval_s = interval_s
+        self._interval_s = self._first_interval_s = interval_s
         self._replaced_after_hours = replaced_after_hours
         self._next_tick = ceil(start.timestamp() / interval_s)
         chance = Chance(seed)
@@ -100,6 +100,11 @@ class Fleet:
         """Let time pass without the machines: they were switched off."""
         self._next_tick = max(self._next_tick, ceil(now.timestamp() / self._interval_s))
 
+    def set_interval(self, interval_s: float) -> None:
+        """Let machines speak so often from now on."""
+        self._next_tick = _in_ticks(self._next_tick, self._interval_s, interval_s)
+        self._interval_s = interval_s
+
     def inspect(self, serial: str, component: str) -> tuple[float, bool]:
         """Wear of a component from 0 to 1, and whether it has failed.
 
@@ -131,7 +136,9 @@ class Fleet:
     def checkpoint(self) -> str:
         """All that cannot be drawn again, as text."""
         machines = {serial: machine.snapshot() for serial, machine in self._machines.items()}
-        return json.dumps({"fleet": self._identity, "next_tick": self._next_tick, "machines": machines})
+        # In ticks of the first interval, which the next start begins with.
+        next_tick = _in_ticks(self._next_tick, self._interval_s, self._first_interval_s)
+        return json.dumps({"fleet": self._identity, "next_tick": next_tick, "machines": machines})
 
     def restore(self, checkpoint: str) -> None:
         """Be as `checkpoint` says.
@@ -145,7 +152,7 @@ class Fleet:
                 "the simulator's settings changed since this buffer was written; "
                 "change them back, or move the buffer file away"
             )
-        self._next_tick = state["next_tick"]
+        self._next_tick = _in_ticks(state["next_tick"], self._first_interval_s, self._interval_s)
         for serial, snapshot in state["machines"].items():
             self._machines[serial].restore(snapshot)
 
@@ -154,3 +161,8 @@ class Fleet:
             return
         if time_s - machine.failed_at_s >= self._replaced_after_hours * SECONDS_AN_HOUR:
             machine.replace(machine.kind.components[machine.failed].name)
+
+
+def _in_ticks(tick: int, interval_s: float, other_interval_s: float) -> int:
+    """A tick of one interval as the first one of another interval that is not before it."""
+    return tick if interval_s == other_interval_s else ceil(tick * interval_s / other_interval_s)
