@@ -8,14 +8,22 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from careloop import __version__
 from careloop.contract.messages import AgentState
 from edge_agent.buffer import Buffer, BufferFullError
 from edge_agent.packing import Packer
-from edge_agent.publisher import Link, Publisher
+from edge_agent.publisher import Publisher
 from edge_agent.rules import RuleBook, RuleMemory, derived_units, judge
 from edge_agent.sources.source import Harvest, Source, SourceError
+from edge_agent.wire.link import Link
+from edge_agent.wire.outcomes import Outcomes
+
+# A live lane that was not empty for so long is no live lane: what waits in it joins the backlog.
+LIVE_WITHIN_S = 5.0
+# The device's clock was set when it went so much otherwise than the one that never jumps.
+CLOCK_JUMP_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +39,7 @@ class Tally:
         windowed_readings: Gone into windows, of which min, max and mean are sent instead.
         refused_readings: No finite number, or no usable time.
         refused_events: Its serial number or detail cannot go on the wire.
-        published_messages: Acknowledged by the broker.
+        published_messages: Confirmed by the store, or by the broker where that is enough.
         failed_polls: Times that a source could not be read.
     """
 
@@ -61,6 +69,8 @@ class Agent:
         max_readings: Most readings in one message.
         units: Unit by serial number and metric, over those of the sources.
         monotonic: Seconds of a clock that never jumps.
+        wall: The device's clock, Unix time.
+        about: What the agent says of itself in its state, e.g. its capabilities.
     """
 
     def __init__(
@@ -74,6 +84,8 @@ class Agent:
         max_readings: int,
         units: Mapping[str, Mapping[str, str]],
         monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         self.buffer = buffer
         self.sources = sources
@@ -88,7 +100,13 @@ class Agent:
         self._polled: list[Source] = []
         self._known: set[str] = set()
         self._monotonic = monotonic
-        self.publisher = Publisher(link, agent_id, state=self._own_state, wake=self.woken.set, monotonic=monotonic)
+        self._wall = wall
+        self._clock_offset_s = wall() - monotonic()
+        self._about = about or {}
+        self._kept_up_at_s = monotonic()
+        self.publisher = Publisher(
+            link, agent_id, state=self._own_state, wake=self.woken.set, monotonic=monotonic, wall=wall
+        )
 
     def start(self, since: datetime | None) -> None:
         """Open the sources where they were, and begin to connect; `since` as in `Source.open`."""
@@ -121,8 +139,9 @@ class Agent:
         memory |= self._memory.to_store()
         waiting, self._waiting = self._waiting, Tally()
         messages = self._packer.finish()
+        self._watch_clock()
         try:
-            self.buffer.add(messages, memory)
+            self.buffer.add(messages, memory, now_s=self._wall(), sealed=self.publisher.connected)
         except BufferFullError as error:
             lost = sum(message.readings for message in messages)
             log.error("%s: %d readings and %d events are lost", error, lost, waiting.accepted_events)  # noqa: TRY400 - no defect of ours
@@ -136,16 +155,25 @@ class Agent:
 
     def pump(self) -> None:
         """Bring the buffer up to date with what the broker said, and send as much more as may be in flight."""
-        outcomes = self.publisher.collect()
-        self.buffer.settle(outcomes.delivered)
-        self.buffer.release(outcomes.returned)
-        self.buffer.give_up(outcomes.refused)
-        self.tally.published_messages += len(outcomes.delivered)
-        self.publisher.send_states()
-        free = self.publisher.free_slots
-        if free:
-            for stored in self.buffer.take(free):
-                self.publisher.send(stored)
+        buffer, publisher = self.buffer, self.publisher
+        self._take_note(publisher.collect())
+        publisher.send_states()
+        if (room := publisher.room()).messages:
+            for stored in buffer.take_live(room):
+                publisher.send(stored)
+        now_s = self._monotonic()
+        if not buffer.lanes.live_is_behind:
+            self._kept_up_at_s = now_s
+        elif now_s - self._kept_up_at_s > LIVE_WITHIN_S:
+            buffer.lanes.part()
+        if buffer.lanes.has_backlog and (room := publisher.room(backlog=True)).messages:
+            for stored in buffer.take_backlog(room, publisher.window_bytes):
+                publisher.send(stored)
+
+    def tend(self) -> None:
+        """What is to be done now and then: drop what is too old, say again how the agent is."""
+        self.buffer.expire(self._wall())
+        self.publisher.renew_own_state()
 
     def hurry(self) -> None:
         """Wait for the broker no longer than `stop` does; called by a signal's handler."""
@@ -164,7 +192,7 @@ class Agent:
             if remaining_s <= 0:
                 return
             # At least now and then, for a pause after a refusal ends without anyone waking us.
-            self.woken.wait(min(remaining_s, 0.25))
+            self.woken.wait(max(0.0, min(remaining_s, 0.25, self.publisher.due_at_s - self._monotonic())))
 
     def stop(self, timeout_s: float) -> None:
         """Store what waits, publish what can be, say offline, close everything."""
@@ -180,8 +208,7 @@ class Agent:
                 self.woken.wait(0.05)
                 return self._monotonic() < until
 
-            self.publisher.stop(wait)
-            self.pump_last()
+            self._take_note(self.publisher.stop(wait))
         finally:
             for source in self.sources:
                 source.close()
@@ -189,11 +216,25 @@ class Agent:
                 log.warning("%d messages stay in %s for the next start", self.buffer.depth.messages, self.buffer.file)
             self.buffer.close()
 
-    def pump_last(self) -> None:
-        """Settle what was acknowledged while stopping."""
-        outcomes = self.publisher.collect()
+    def _take_note(self, outcomes: Outcomes) -> None:
+        """Bring the buffer up to date with what the broker and the store said."""
         self.buffer.settle(outcomes.delivered)
+        self.buffer.release(outcomes.returned)
+        self.buffer.give_up(outcomes.refused)
         self.tally.published_messages += len(outcomes.delivered)
+        if outcomes.opened:
+            # What gathered while there was no connection must not keep waiting what is measured from now on.
+            self.buffer.lanes.part()
+
+    def _watch_clock(self) -> None:
+        """What was stored before the device's clock was set is as old as it was."""
+        offset_s = self._wall() - self._monotonic()
+        jump_s = offset_s - self._clock_offset_s
+        if abs(jump_s) > CLOCK_JUMP_S:
+            log.warning("the clock of this device was set by %.1f s", jump_s)
+            self.buffer.shift_clock(jump_s)
+            self.publisher.skew.clock_was_set()
+            self._clock_offset_s = offset_s
 
     def _accept(self, harvest: Harvest, now: datetime) -> None:
         judged = judge(self._rules, self._memory, harvest.rows, now.timestamp())
@@ -228,14 +269,17 @@ class Agent:
             self.publisher.announce(serial)
 
     def _own_state(self, online: bool) -> AgentState:
-        depth, lost = self.buffer.depth, self.buffer.lost
+        depth, lost, skew_s = self.buffer.depth, self.buffer.lost, self.publisher.skew.seconds
         detail = {
+            **self._about,
             "assets": len(self._known),
             "buffered_messages": depth.messages,
             "buffered_bytes": depth.size_bytes,
             "lost_messages": lost.messages,
             "lost_readings": lost.readings,
             "refused_readings": self.tally.refused_readings,
+            "damaged_buffers": self.buffer.damaged_files,
+            "clock_skew_s": None if skew_s is None else round(skew_s, 3),
         }
         return AgentState(online, __version__, detail)
 

@@ -15,6 +15,7 @@ from edge_agent.rules.book import RuleClashError
 from edge_agent.rules.rule import Serial
 from edge_agent.sources.kinds import AnySource
 from edge_agent.toml_places import FieldPath, line_of, lines_of_fields
+from edge_agent.wire.link import Confirm
 
 RULE_CLASH = "rule_clash"
 
@@ -50,6 +51,12 @@ class BrokerSection(_Section):
     key_file: Path | None = None
     keepalive_s: int = Field(30, ge=1, le=3600)
     inflight: int = Field(50, ge=1, le=1000, description="most messages sent and not yet acknowledged")
+    confirm: Confirm = Field("stored", description="who says that a message is safe: the store, or only the broker")
+    unconfirmed: int = Field(1000, ge=1, le=100_000, description="most messages sent and not yet confirmed")
+    unconfirmed_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="the same in bytes")
+    confirm_within_s: float = Field(
+        15.0, gt=0, le=3600, description="unconfirmed for so long, a message is sent again; doubled each time"
+    )
     reconnect_min_s: float = Field(1.0, gt=0, le=3600)
     reconnect_max_s: float = Field(60.0, gt=0, le=3600)
     wait_for_subscriber: bool = Field(True, description="keep what nobody is subscribed to, and send it again")
@@ -84,6 +91,7 @@ class BufferSection(_Section):
 
     file: Path | None = Field(None, description="the SQLite file")
     max_bytes: int = Field(256 * 1024 * 1024, ge=64 * 1024, description="oldest telemetry is dropped above it")
+    max_age_days: float = Field(30.0, gt=0, le=3650, description="older telemetry is dropped")
     survives: Literal["power_loss", "kill"] = Field("power_loss", description="one fsync a batch, or none")
 
 

@@ -23,7 +23,6 @@ from careloop.stepping import Answer, serve_steps
 from edge_agent.agent import Agent
 from edge_agent.buffer import Buffer
 from edge_agent.config import EdgeConfig, load_config
-from edge_agent.publisher import Link
 from edge_agent.rules import rule_book
 from edge_agent.settings import EdgeSettings
 from edge_agent.simulator.catalogue import KINDS
@@ -31,6 +30,7 @@ from edge_agent.sources.feed import Feed, FeedConfig
 from edge_agent.sources.kinds import build_source
 from edge_agent.sources.simulator import Simulator, SimulatorConfig
 from edge_agent.sources.source import Clock, Source
+from edge_agent.wire.link import Link
 
 STATE_EVERY_S = 60.0
 CLOCK = Clock(now=lambda: datetime.now(UTC), monotonic=time.monotonic)
@@ -57,7 +57,13 @@ def run(config_file: Path | None, *, step: bool) -> int:
             raise CareloopError("a feed source is for `careloop edge run --step` only; name another kind of source")
         # A buffer that ends with its process has no power loss to survive.
         synced = not (step and file is None) and config.buffer.survives == "power_loss"
-        buffer = Buffer(buffer_file, config.buffer.max_bytes, synced=synced)
+        buffer = Buffer(
+            buffer_file,
+            config.buffer.max_bytes,
+            max_age_s=config.buffer.max_age_days * 86400,
+            max_readings=config.batching.max_readings,
+            synced=synced,
+        )
         agent = _assemble(config, settings, buffer, sources)
         return _run_steps(agent, settings) if step else _run_live(agent, config, settings)
 
@@ -129,6 +135,10 @@ def _assemble(config: EdgeConfig, settings: EdgeSettings, buffer: Buffer, source
         reconnect_min_s=broker.reconnect_min_s,
         reconnect_max_s=broker.reconnect_max_s,
         wait_for_subscriber=broker.wait_for_subscriber,
+        confirm=broker.confirm,
+        unconfirmed=broker.unconfirmed,
+        unconfirmed_bytes=broker.unconfirmed_bytes,
+        confirm_within_s=broker.confirm_within_s,
     )
     return Agent(
         buffer,
@@ -139,6 +149,7 @@ def _assemble(config: EdgeConfig, settings: EdgeSettings, buffer: Buffer, source
         max_readings=config.batching.max_readings,
         units={asset.serial: asset.units for asset in config.assets},
         monotonic=time.monotonic,
+        wall=time.time,
     )
 
 
@@ -171,10 +182,10 @@ def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> int:
                 agent.commit()
                 commit_at = now_s + config.batching.interval_s
             if state_at <= now_s:
-                agent.publisher.renew_own_state()
+                agent.tend()
                 state_at = now_s + STATE_EVERY_S
             agent.pump()
-            next_at = min(commit_at, state_at, *due_at.values())
+            next_at = min(commit_at, state_at, agent.publisher.due_at_s, *due_at.values())
             if not stopping:
                 agent.woken.wait(max(0.0, next_at - time.monotonic()))
     finally:

@@ -3,8 +3,8 @@
 A message's identity at ingest is the hash of its topic and payload, so a message that is sent again after a crash must
 be the same to the byte, or its readings would be stored twice. Messages are therefore formed before they are buffered:
 the buffer holds topic, payload and content type as they go on the wire, and nothing after it ever encodes anything.
-Only messages that were never handed to the network could be merged into larger ones later, and only inside one
-transaction of the buffer.
+Only messages that were never handed to the network are merged into larger ones (`merge`), inside one transaction of the
+buffer that is on disk before the network sees them.
 
 The payload is the SenML pack of `careloop.contract.senml.encode_pack`, written as text at once: a record costs one
 formatted string instead of a dictionary and its encoding, which is three times as fast. A test holds the two together.
@@ -12,7 +12,7 @@ formatted string instead of a dictionary and its encoding, which is three times 
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Literal, NamedTuple
 
@@ -155,6 +155,51 @@ class Packer:
         base = f'[{{"bn":"{serial}/","bt":{_number(pack.base_s)},'
         payload = f"{base}{','.join(pack.records)[1:]}]".encode()
         self._finished.append(Message("telemetry", self._topics[serial], CONTENT_TYPE_JSON, payload, len(pack.records)))
+
+
+def merge(stored: Iterable[tuple[int, Message]], max_readings: int, max_bytes: int) -> list[tuple[list[int], Message]]:
+    """Telemetry of the same asset as fewer, larger messages; anything else as it is.
+
+    A pack's records are appended to those of the one before: base fields stay in force until a record sets them anew
+    (RFC 8428 section 4.1), and the second pack's first record sets the base time.
+
+    Args:
+        stored: Messages by their place, in order.
+        max_readings: Most readings in one message.
+        max_bytes: Largest payload that is made by merging.
+
+    Returns:
+        For each message the places of those it is made of; it takes the first one's.
+    """
+    merged: list[tuple[list[int], list[Message]]] = []
+    open_packs: dict[str, tuple[int, int, int]] = {}
+    for seq, message in stored:
+        if message.kind != "telemetry" or message.content_type != CONTENT_TYPE_JSON:
+            merged.append(([seq], [message]))
+            continue
+        place, readings, size = open_packs.get(message.topic, (-1, 0, 0))
+        readings += message.readings
+        size += len(message.payload)
+        if place >= 0 and readings <= max_readings and size <= max_bytes:
+            merged[place][0].append(seq)
+            merged[place][1].append(message)
+        else:
+            place, readings, size = len(merged), message.readings, len(message.payload)
+            merged.append(([seq], [message]))
+        open_packs[message.topic] = (place, readings, size)
+    return [(seqs, messages[0] if len(messages) == 1 else _joined(messages)) for seqs, messages in merged]
+
+
+def _joined(messages: Sequence[Message]) -> Message:
+    first, *others = messages
+    # Every pack of ours begins `[{"bn":"SERIAL/",`; the base name stays in force.
+    serial = first.topic.split("/")[2]
+    opening = f'[{{"bn":"{serial}/",'.encode()
+    parts = [first.payload[:-1]]
+    for message in others:
+        payload = message.payload
+        parts.append(b"{" + payload[len(opening) : -1] if payload.startswith(opening) else payload[1:-1])
+    return first._replace(payload=b",".join(parts) + b"]", readings=sum(message.readings for message in messages))
 
 
 def _finite(value: object) -> float:

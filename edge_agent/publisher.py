@@ -1,75 +1,57 @@
-"""Buffered messages to the broker: MQTT 5, QoS 1, a bounded number in flight.
+"""Buffered messages to the broker: MQTT 5, QoS 1, a bounded amount on the wire, kept until the store confirms them.
 
-Threads: paho's network thread only notes what happened (an acknowledgement, a connection) in queues and wakes the
-agent's loop; everything else happens in the agent's thread, which calls `collect`, `announce` and `send`. While the
-connection is down paho keeps what was in flight and sends it again, to the byte the same, when it is back.
+Everything here happens in the agent's thread, which calls `collect`, `announce` and `send`; a `Connection` tells what
+the network did. What was on the wire when a connection broke comes back by `collect`, to be sent again to the byte the
+same.
 
-A message counts as delivered only by a PUBACK that says so. One that says that nobody is subscribed (0x10) would be
-lost without anyone knowing, so it is kept and sent again later, like one refused for want of rights or quota. A message
-that the broker can never take (malformed, too large) is given up, counted and logged.
+A message counts as delivered when ingest has named it on `careloop/v1/{agent_id}/stored`; with `confirm="broker"`, or
+where the broker does not let us hear that, by a PUBACK that says so. One that says that nobody is subscribed (0x10)
+means that the message would be lost without anyone knowing, so it is kept and sent again later, like one refused for
+want of rights or quota. A message that the broker can never take (malformed, too large) is given up, counted, logged.
 """
 
-import json
 import logging
 import random
-import socket
-import ssl
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
+from careloop.contract.identity import identity_of
 from careloop.contract.messages import AgentState
 from careloop.contract.topics import Channel, TopicError, parse_topic, topic
-from careloop.errors import CareloopError
-from edge_agent.buffer import Stored
+from edge_agent.buffer_lanes import Room, Stored
+from edge_agent.wire.awaiting import Awaiting
+from edge_agent.wire.clock_skew import ClockSkew
+from edge_agent.wire.connection import (
+    Acknowledged,
+    Backoff,
+    Broken,
+    Connection,
+    Opened,
+    Refused,
+    Subscribed,
+    Unreachable,
+    Will,
+    wire_properties,
+)
+from edge_agent.wire.link import Link, tls_context
+from edge_agent.wire.outcomes import Outcomes
+from edge_agent.wire.states import States
+from edge_agent.wire.underway import Sent, Underway, leave
 
 NO_MATCHING_SUBSCRIBERS = 0x10
 SESSION_TAKEN_OVER = 0x8E
+FAILURE = 0x80
 # Topic name invalid, packet too large, payload format invalid: the same bytes will never be taken.
 NEVER_TAKEN = frozenset({0x90, 0x95, 0x99})
-FIXED_OVERHEAD_BYTES = 64
-JITTER = 0.5
-SESSION_S = 7 * 86400
+CONFIRMED_CHANNELS = ("/telemetry", "/event")
 STATE_CONTENT_TYPE = "application/json"
+# The backlog leaves this share of everything to what is measured now.
+LIVE_SHARE = 4
+LOOK_AGAIN_S = 1.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Link:
-    """How to reach the broker.
-
-    Attributes:
-        url: `mqtt://user:password@host:port` or `mqtts://…`.
-        ca_file: CA certificate for an mqtts:// broker; the system's when None.
-        cert_file: Client certificate, for mutual TLS.
-        key_file: Its private key.
-        keepalive_s: Seconds of silence after which the link is tested.
-        inflight: Most messages sent and not yet acknowledged; the broker may lower it.
-        reconnect_min_s: First pause before connecting again; doubled each time, with jitter.
-        reconnect_max_s: Longest pause.
-        wait_for_subscriber: Whether a message that nobody is subscribed to is kept and sent again.
-    """
-
-    url: str
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    keepalive_s: int = 30
-    inflight: int = 50
-    reconnect_min_s: float = 1.0
-    reconnect_max_s: float = 60.0
-    wait_for_subscriber: bool = True
 
 
 @dataclass(frozen=True)
@@ -89,23 +71,8 @@ class Inbound:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass
-class Outcomes:
-    """What became of messages since the last `collect`, by their place in the buffer.
-
-    Attributes:
-        delivered: Acknowledged.
-        returned: To be sent again later.
-        refused: Never to be taken.
-    """
-
-    delivered: list[int] = field(default_factory=list)
-    returned: list[int] = field(default_factory=list)
-    refused: list[int] = field(default_factory=list)
-
-
 class Publisher:
-    """One connection, for an agent and all its assets.
+    """One connection at a time, for an agent and all its assets.
 
     Args:
         link: How to reach the broker.
@@ -113,6 +80,7 @@ class Publisher:
         state: Gives the agent's own state when it is announced.
         wake: Called from the network thread when there is something to collect.
         monotonic: Seconds of a clock that never jumps.
+        wall: The device's clock, Unix time; only compared with the store's.
     """
 
     def __init__(
@@ -123,29 +91,30 @@ class Publisher:
         state: Callable[[bool], AgentState],
         wake: Callable[[], None],
         monotonic: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
         self._link = link
         self._agent_id = agent_id
-        self._state = state
         self._wake = wake
         self._monotonic = monotonic
-        self._jitter = random.Random()  # noqa: S311 - spreads reconnects, guards nothing
-        self._failures = 0
+        self._wall = wall
+        self._tls = tls_context(link) if link.url.startswith("mqtts:") else None
+        self._backoff = Backoff(link.reconnect_min_s, link.reconnect_max_s)
+        self._connection: Connection | None = None
+        self._connect_at_s = float("inf")
         self._connected = False
-        self._window = link.inflight
+        self._underway = Underway(link.inflight)
         self._largest_bytes = 0
-        self._acknowledged: SimpleQueue[tuple[int, int]] = SimpleQueue()
-        # Place in the buffer by packet id; None is a state message.
-        self._in_flight: dict[int, int | None] = {}
+        self._states = States(agent_id, state)
+        self._confirming = link.confirm == "stored"
+        self._stored_subscription = 0
+        dice = random.Random()  # noqa: S311 - spreads what is sent again, guards nothing
+        self._awaiting = Awaiting(link.confirm_within_s, link.confirm_within_max_s, dice.random)
+        self.skew = ClockSkew()
         self._refused_here: list[int] = []
-        self._paused_until = 0.0
+        self._paused_until_s = 0.0
         self._pause_s = 0.0
-        self._states: dict[str, AgentState] = {}
-        self._unannounced: set[str] = set()
-        self._must_greet = False
         self._takers: dict[Channel, Callable[[Inbound], None]] = {}
-        self._received: SimpleQueue[mqtt.MQTTMessage] = SimpleQueue()
-        self._client = self._make_client()
 
     @property
     def connected(self) -> bool:
@@ -153,11 +122,35 @@ class Publisher:
         return self._connected
 
     @property
-    def free_slots(self) -> int:
-        """How many more messages may be sent now."""
-        if not self._connected or self._monotonic() < self._paused_until:
-            return 0
-        return max(0, self._window - len(self._in_flight))
+    def awaiting_messages(self) -> int:
+        """How many messages were sent and are not confirmed yet."""
+        return self._awaiting.messages if self._confirming else len(self._underway)
+
+    @property
+    def window_bytes(self) -> int:
+        """What the link is trusted to carry at a time."""
+        return self._underway.window.size_bytes
+
+    @property
+    def due_at_s(self) -> float:
+        """When `collect` wants to be called without being woken, monotonic."""
+        if not self._connected:
+            return self._connect_at_s
+        return self._monotonic() + LOOK_AGAIN_S if self._awaiting.messages else float("inf")
+
+    def room(self, *, backlog: bool = False) -> Room:
+        """How much may be sent now; the backlog leaves a share to what is measured now."""
+        if not self._connected or self._monotonic() < self._paused_until_s:
+            return Room(0, 0)
+        share = LIVE_SHARE if backlog else 0
+        messages, size_bytes = self._underway.free(share)
+        if self._confirming:
+            messages = min(messages, leave(self._link.unconfirmed, share) - self._awaiting.messages)
+            unconfirmed_bytes = leave(self._link.unconfirmed_bytes, share) - self._awaiting.size_bytes
+            if unconfirmed_bytes <= 0:
+                return Room(0, 0)
+            size_bytes = min(size_bytes, unconfirmed_bytes)
+        return Room(max(messages, 0), max(size_bytes, 0), first_may_be_larger=not self._underway)
 
     def subscribe(self, channel: Channel, take: Callable[[Inbound], None]) -> None:
         """Hear what is sent to the agent on `careloop/v1/{agent_id}/{channel}`, at QoS 1; say so before `start`.
@@ -173,242 +166,222 @@ class Publisher:
     def start(self) -> None:
         """Begin to connect, and go on trying; a broker that cannot be reached is no error."""
         self.announce(self._agent_id)
-        parts = urlsplit(self._link.url)
-        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
-        # The broker keeps what is sent to the agent while it is away.
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho leaves it without types
-        properties.SessionExpiryInterval = SESSION_S
-        self._client.connect_async(
-            parts.hostname or "", port, keepalive=self._link.keepalive_s, clean_start=False, properties=properties
-        )
-        self._client.loop_start()
+        self._connect()
 
-    def stop(self, wait: Callable[[], bool]) -> None:
+    def stop(self, wait: Callable[[], bool]) -> Outcomes:
         """Say offline for every asset and disconnect.
 
         Args:
             wait: Waits a little for an acknowledgement; false when the time is up.
+
+        Returns:
+            What became known of messages meanwhile.
         """
+        outcomes = Outcomes()
         if self._connected:
-            for serial in self._states:
-                self._states[serial] = self._state_of(serial, online=False)
-                self._unannounced.add(serial)
-            while self._connected and (self._unannounced or None in self._in_flight.values()):
+            self._states.go_offline()
+            while self._connected and (self._states.has_unannounced or self._underway.states):
                 self.send_states()
                 if not wait():
                     break
-                self.collect()
-        # A disconnect that is said makes the broker forget the last will; after an unclean end it is what says offline.
-        self._client.disconnect()
-        self._client.loop_stop()
+                self._collect(outcomes)
+        self._connect_at_s = float("inf")
+        if self._connection:
+            self._connection.close(said=True)
+            self._collect(outcomes)
+            self._connection, self._connected = None, False
+        return outcomes
 
     def announce(self, serial: str) -> None:
         """Keep the retained state of an asset online, now and after every reconnect."""
-        if serial not in self._states:
-            self._states[serial] = self._state_of(serial, online=True)
-            self._unannounced.add(serial)
+        self._states.meet(serial)
 
     def renew_own_state(self) -> None:
         """Announce the agent's own state again, for what it counts may have changed."""
-        self._states[self._agent_id] = self._state_of(self._agent_id, online=True)
-        self._unannounced.add(self._agent_id)
+        self._states.renew_own()
 
     def send_states(self) -> None:
-        """Send the states not announced yet, as far as slots are free."""
-        if self._must_greet:
-            # The last will spoke, or the broker lost its retained messages: everything is said again.
-            self._must_greet = False
-            self._unannounced.update(self._states)
-        while self._unannounced and self.free_slots:
-            serial = self._unannounced.pop()
-            payload = _json(self._states[serial])
-            info = self._client.publish(
-                topic(serial, "state"), payload, qos=1, retain=True, properties=_properties(STATE_CONTENT_TYPE)
-            )
-            self._in_flight[info.mid] = None
+        """Send the states not announced yet, so far as they leave room for messages."""
+        most = max(1, self._underway.slots // LIVE_SHARE)
+        while self._underway.states < most and self.room().messages and (found := self._states.take_next()):
+            serial, state_topic, payload = found
+            self._hand_over(Stored(0, state_topic, STATE_CONTENT_TYPE, payload, 0), state_of=serial)
 
     def send(self, stored: Stored) -> None:
         """Send one message; its outcome comes by `collect`."""
-        size = len(stored.payload) + len(stored.topic) + FIXED_OVERHEAD_BYTES
-        if 0 < self._largest_bytes < size:
-            log.error("%s: %d bytes are more than the broker takes (%d)", stored.topic, size, self._largest_bytes)
+        if 0 < self._largest_bytes < stored.size_bytes:
+            log.error(
+                "%s: %d bytes are more than the broker takes (%d)", stored.topic, stored.size_bytes, self._largest_bytes
+            )
             self._refused_here.append(stored.seq)
             self._wake()
             return
-        info = self._client.publish(stored.topic, stored.payload, qos=1, properties=_properties(stored.content_type))
-        if info.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
-            # Paho took nothing: the packet id is still in use by a message from before 65,535 others.
-            raise RuntimeError(f"packet id {info.mid} is in use; the window of {self._window} was not kept")
-        self._in_flight[info.mid] = stored.seq
+        response_topic = ""
+        if self._confirming and stored.topic.endswith(CONFIRMED_CHANNELS):
+            response_topic = topic(self._agent_id, "stored")
+            self._awaiting.sent(stored.seq, identity_of(stored.topic, stored.payload), stored.size_bytes)
+        self._hand_over(stored, response_topic)
 
     def collect(self) -> Outcomes:
-        """What the broker said since the last time."""
-        self._hand_over()
+        """What the broker and the store said since the last time; also connects again when it is time to."""
         outcomes = Outcomes(refused=self._refused_here)
         self._refused_here = []
-        while True:
-            try:
-                packet_id, reason = self._acknowledged.get_nowait()
-            except Empty:
-                break
-            seq = self._in_flight.pop(packet_id, None)
-            if seq is None:
-                continue
-            if reason in NEVER_TAKEN:
-                outcomes.refused.append(seq)
-                log.error("the broker will never take message %d (reason 0x%02X); given up", seq, reason)
-            elif reason >= 0x80 or (reason == NO_MATCHING_SUBSCRIBERS and self._link.wait_for_subscriber):
-                outcomes.returned.append(seq)
-                self._pause(reason)
-            else:
-                outcomes.delivered.append(seq)
-        if outcomes.delivered and not outcomes.returned:
-            self._pause_s = 0.0
+        self._collect(outcomes)
+        now_s = self._monotonic()
+        if now_s >= self._connect_at_s:
+            self._connect()
+        if self._connected and self._confirming and (overdue := self._awaiting.overdue(now_s)):
+            outcomes.returned += overdue
+            if self._awaiting.is_silent:
+                log.warning(
+                    "the broker takes messages, but the store confirms none; everything is kept. Does ingest run, with "
+                    "its database, and may this account read %s?",
+                    topic(self._agent_id, "stored"),
+                )
         return outcomes
 
-    def _hand_over(self) -> None:
-        """What was sent to the agent, to those who asked for it."""
-        while True:
-            try:
-                message = self._received.get_nowait()
-            except Empty:
-                return
-            try:
-                channel = parse_topic(message.topic)[1]
-            except (TopicError, UnicodeDecodeError):
-                continue
-            said = dict(getattr(message.properties, "UserProperty", ()))
-            if take := self._takers.get(channel):
-                take(Inbound(channel, bytes(message.payload), message.retain, said))
-            self._client.ack(message.mid, message.qos)
+    def _collect(self, outcomes: Outcomes) -> None:
+        for happening in self._connection.happenings() if self._connection else ():
+            match happening:
+                case Acknowledged():
+                    self._acknowledged(happening, outcomes)
+                case mqtt.MQTTMessage():
+                    self._received(happening, outcomes)
+                case Opened():
+                    self._opened(happening, outcomes)
+                case Subscribed():
+                    self._subscribed(happening, outcomes)
+                case Refused():
+                    log.warning("the broker refused the connection: %s; check CARELOOP_BROKER_URL", happening.reason)
+                case Unreachable():
+                    pause_s = self._end_connection()
+                    log.warning(
+                        "the broker cannot be reached; next try in %.1f s, everything is kept meanwhile", pause_s
+                    )
+                case Broken():
+                    self._broke(happening, outcomes)
+
+    def _hand_over(self, stored: Stored, response_topic: str = "", state_of: str = "") -> None:
+        if self._connection is None:
+            raise RuntimeError("there is no connection; nothing may be sent")
+        properties = wire_properties(stored.content_type, response_topic)
+        packet_id = self._connection.publish(stored.topic, stored.payload, properties, retain=bool(state_of))
+        seq = None if state_of else stored.seq
+        sent = Sent(seq, state_of, stored.size_bytes, self._monotonic(), bool(response_topic))
+        self._underway.sent(packet_id, sent)
+
+    def _connect(self) -> None:
+        self._connect_at_s = float("inf")
+        will = Will(*self._states.will(), STATE_CONTENT_TYPE)
+        self._connection = Connection(
+            self._link, f"careloop-edge-{self._agent_id}",
+            will=will, tls=self._tls, wake=self._wake,
+        )  # fmt: skip
+
+    def _opened(self, opened: Opened, outcomes: Outcomes) -> None:
+        log.info("connected to the broker as %s", self._agent_id)
+        self._connected = outcomes.opened = True
+        self._underway.slots = max(1, min(self._link.inflight, opened.most_unacknowledged))
+        self._largest_bytes = opened.largest_bytes
+        self._states.again(self._agent_id)
+        self._confirming = self._link.confirm == "stored"
+        if not opened.remembered:
+            # It lost its memory: its retained messages with it, and what it took from us and had not handed on.
+            self._states.all_again()
+            outcomes.returned += self._awaiting.drop_all()
+        self._awaiting.connected_again(self._monotonic())
+        topics = [(topic(self._agent_id, channel), 1) for channel in self._takers]
+        if self._connection and topics:
+            self._connection.subscribe(topics)
+        if self._connection and self._confirming:
+            self._stored_subscription = self._connection.subscribe([(topic(self._agent_id, "stored"), 0)])
+
+    def _subscribed(self, subscribed: Subscribed, outcomes: Outcomes) -> None:
+        if max(subscribed.reasons) < FAILURE:
+            return
+        if subscribed.packet_id != self._stored_subscription:
+            log.error("the broker does not let %s hear its config and commands; let it read them", self._agent_id)
+            return
+        log.warning(
+            "the broker does not let this account read %s, so nobody can confirm what is stored; from now on the "
+            "broker's word is taken for it, and what the broker loses is lost. Let the account read it, or set "
+            'confirm = "broker"',
+            topic(self._agent_id, "stored"),
+        )
+        self._confirming = False
+        underway = self._underway.places
+        outcomes.delivered += [seq for seq in self._awaiting.drop_all() if seq not in underway]
+
+    def _acknowledged(self, acknowledged: Acknowledged, outcomes: Outcomes) -> None:
+        now_s, reason = self._monotonic(), acknowledged.reason
+        message = self._underway.acknowledged(acknowledged.packet_id, now_s)
+        if message is None:
+            return
+        self._backoff.succeeded()
+        seq = message.seq
+        self.skew.round_trip(now_s - message.sent_at_s)
+        if seq is None:
+            return
+        if reason in NEVER_TAKEN:
+            self._awaiting.forget(seq)
+            outcomes.refused.append(seq)
+            log.error("the broker will never take message %d (reason 0x%02X); given up", seq, reason)
+        elif reason >= FAILURE or (reason == NO_MATCHING_SUBSCRIBERS and self._link.wait_for_subscriber):
+            self._awaiting.forget(seq)
+            outcomes.returned.append(seq)
+            self._pause(reason)
+        elif message.confirmed_by_store and self._confirming:
+            self._pause_s = 0.0
+            self._awaiting.taken_by_broker(seq, now_s)
+        else:
+            self._pause_s = 0.0
+            outcomes.delivered.append(seq)
+
+    def _received(self, message: mqtt.MQTTMessage, outcomes: Outcomes) -> None:
+        """Something that was sent to the agent: a confirmation, or for whoever asked for it."""
+        try:
+            channel = parse_topic(message.topic)[1]
+        except (TopicError, UnicodeDecodeError):
+            return
+        properties = dict(getattr(message.properties, "UserProperty", ()))
+        if channel == "stored":
+            outcomes.delivered += self._awaiting.confirmed(bytes(message.payload), self._monotonic())
+            if not message.retain:
+                self.skew.heard(properties.get("now", ""), self._wall())
+        elif take := self._takers.get(channel):
+            take(Inbound(channel, bytes(message.payload), message.retain, properties))
+        if message.qos and self._connection:
+            self._connection.acknowledge(message)
+
+    def _broke(self, broken: Broken, outcomes: Outcomes) -> None:
+        was_connected, self._connected = self._connected, False
+        pause_s = self._end_connection()
+        if broken.code == SESSION_TAKEN_OVER:
+            log.error("another agent with the id %s connected; give each its own [agent] id", self._agent_id)
+        elif was_connected and broken.failed:
+            log.warning("the connection broke (%s); next try in %.1f s", broken.reason, pause_s)
+        for message in self._underway.broke() if was_connected else ():
+            if message.seq is None:
+                self._states.again(message.serial)
+            else:
+                self._awaiting.forget(message.seq)
+                outcomes.returned.append(message.seq)
+
+    def _end_connection(self) -> float:
+        """Make way for the next connection; in how many seconds it is tried."""
+        if self._connection:
+            self._connection.close(said=False)
+            self._connection = None
+        pause_s = self._backoff.failed()
+        self._connect_at_s = self._monotonic() + pause_s
+        return pause_s
 
     def _pause(self, reason: int) -> None:
         """Wait before sending again, longer each time; several answers to one window are one reason to wait."""
-        now = self._monotonic()
-        if now < self._paused_until:
+        now_s = self._monotonic()
+        if now_s < self._paused_until_s:
             return
         self._pause_s = min(self._link.reconnect_max_s, max(2 * self._pause_s, self._link.reconnect_min_s))
-        self._paused_until = now + self._pause_s
+        self._paused_until_s = now_s + self._pause_s
         why = "nobody is subscribed" if reason == NO_MATCHING_SUBSCRIBERS else f"the broker refused (0x{reason:02X})"
         log.warning("%s; what was sent is kept and sent again in %.1f s", why, self._pause_s)
-
-    def _state_of(self, serial: str, *, online: bool) -> AgentState:
-        own = self._state(online)
-        if serial == self._agent_id:
-            return own
-        return AgentState(online, own.agent_version, {"gateway": self._agent_id})
-
-    def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=f"careloop-edge-{self._agent_id}",
-            protocol=mqtt.MQTTv5,
-            manual_ack=True,
-        )
-        parts = urlsplit(self._link.url)
-        if parts.username:
-            client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
-        if parts.scheme == "mqtts":
-            client.tls_set_context(_tls_context(self._link))
-        client.max_inflight_messages_set(self._link.inflight)
-        client.will_set(
-            topic(self._agent_id, "state"),
-            _json(AgentState(online=False, agent_version=self._state(False).agent_version, detail={"will": True})),
-            qos=1,
-            retain=True,
-            properties=_properties(STATE_CONTENT_TYPE, PacketTypes.WILLMESSAGE),
-        )
-        client.on_socket_open = _send_at_once
-        client.on_connect = self._on_connect
-        client.on_connect_fail = self._on_connect_fail
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
-        client.on_message = self._on_message
-        self._back_off(client)
-        return client
-
-    # In the network thread -------------------------------------------------------------------
-
-    def _on_connect(self, _client: mqtt.Client, _user: Any, _flags: Any, reason: ReasonCode, given: Any) -> None:
-        if reason.is_failure:
-            log.warning("the broker refused the connection: %s; check CARELOOP_BROKER_URL", reason)
-            return
-        log.info("connected to the broker as %s", self._agent_id)
-        self._window = min(self._link.inflight, getattr(given, "ReceiveMaximum", self._link.inflight))
-        self._largest_bytes = getattr(given, "MaximumPacketSize", 0)
-        if self._takers:
-            self._client.subscribe([(topic(self._agent_id, channel), 1) for channel in self._takers])
-        self._must_greet = True
-        self._connected = True
-        self._wake()
-
-    def _on_connect_fail(self, client: mqtt.Client, _user: Any) -> None:
-        self._failures += 1
-        delay_s = self._back_off(client)
-        log.warning("the broker cannot be reached; next try in %.1f s, everything is kept meanwhile", delay_s)
-
-    def _on_disconnect(self, client: mqtt.Client, _user: Any, _flags: Any, reason: ReasonCode, _given: Any) -> None:
-        was_connected, self._connected = self._connected, False
-        self._failures += 1
-        delay_s = self._back_off(client)
-        if reason.value == SESSION_TAKEN_OVER:
-            log.error("another agent with the id %s connected; give each its own [agent] id", self._agent_id)
-        elif was_connected and reason.is_failure:
-            log.warning("the connection broke (%s); next try in %.1f s", reason, delay_s)
-        self._wake()
-
-    def _on_publish(self, client: mqtt.Client, _user: Any, packet_id: int, reason: ReasonCode, _given: Any) -> None:
-        self._failures = 0
-        self._acknowledged.put((packet_id, reason.value))
-        _acknowledge_at_once(client)
-        self._wake()
-
-    def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
-        self._received.put(message)
-        self._wake()
-
-    def _back_off(self, client: mqtt.Client) -> float:
-        """Set the pause before the next try, in seconds: doubled after each failure, the lower half of it random."""
-        longest_s = min(self._link.reconnect_max_s, self._link.reconnect_min_s * 2.0 ** min(self._failures, 30))
-        delay_s = longest_s * (1 - JITTER * self._jitter.random())
-        # Equal bounds, for paho's own doubling knows no jitter; it takes fractions, its annotation does not say so.
-        client.reconnect_delay_set(delay_s, delay_s)  # type: ignore[arg-type] # see the line above
-        return delay_s
-
-
-def _send_at_once(_client: mqtt.Client, _user: Any, connection: Any) -> None:
-    """Without this a burst of small messages waits 40 ms for the other side's delayed acknowledgement (measured)."""
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _acknowledge_at_once(client: mqtt.Client) -> None:
-    """The same from the other end: a broker that sends PUBACKs without TCP_NODELAY waits 40 ms for ours (measured)."""
-    quick = getattr(socket, "TCP_QUICKACK", None)
-    connection: Any = client.socket()
-    if quick is None or connection is None:
-        return
-    # A connection that is closing has nothing to hurry; paho finds out by itself.
-    with suppress(OSError):
-        connection.setsockopt(socket.IPPROTO_TCP, quick, 1)
-
-
-def _tls_context(link: Link) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(link.ca_file) if link.ca_file else None)
-        if link.cert_file:
-            context.load_cert_chain(link.cert_file, link.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise CareloopError(
-            f"the TLS files of the broker cannot be read: {error}; check ca_file, cert_file, key_file"
-        ) from error
-    return context
-
-
-def _properties(content_type: str, kind: int = PacketTypes.PUBLISH) -> Properties:
-    properties = Properties(kind)  # type: ignore[no-untyped-call] # paho leaves it without types
-    properties.ContentType = content_type
-    return properties
-
-
-def _json(state: AgentState) -> bytes:
-    return json.dumps(state.to_json(), separators=(",", ":")).encode()

@@ -8,7 +8,11 @@ CREATE TABLE message (
     content_type  TEXT NOT NULL,
     payload       BLOB NOT NULL,
     readings      INTEGER NOT NULL,
-    size_bytes    INTEGER NOT NULL
+    size_bytes    INTEGER NOT NULL,
+    -- Unix time; 0 is not known.
+    stored_s      REAL NOT NULL DEFAULT 0,
+    -- Whether it may have been handed to the network, so that it must stay as it is.
+    sealed        INTEGER NOT NULL DEFAULT 1
 )
 
 -- name: create_message_kind
@@ -20,11 +24,28 @@ CREATE TABLE memory (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID
 -- name: create_counter
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID
 
+-- name: add_stored_s
+ALTER TABLE message ADD COLUMN stored_s REAL NOT NULL DEFAULT 0
+
+-- name: add_sealed
+ALTER TABLE message ADD COLUMN sealed INTEGER NOT NULL DEFAULT 1
+
 -- name: add_message
-INSERT INTO message (kind, topic, content_type, payload, readings, size_bytes) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO message (kind, topic, content_type, payload, readings, size_bytes, stored_s, sealed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: next_messages
-SELECT seq, topic, content_type, payload, readings FROM message WHERE seq > ? ORDER BY seq LIMIT ?
+SELECT seq, topic, content_type, payload, readings, sealed FROM message WHERE seq > ? AND seq < ? ORDER BY seq
+
+-- name: next_unsealed
+SELECT seq, kind, topic, content_type, payload, readings FROM message
+WHERE seq > ? AND seq < ? AND sealed = 0 ORDER BY seq
+
+-- name: seal_message
+UPDATE message SET sealed = 1 WHERE seq = ?
+
+-- name: merge_message
+UPDATE message SET payload = ?, readings = ?, size_bytes = ?, sealed = 1 WHERE seq = ?
 
 -- name: delete_message
 DELETE FROM message WHERE seq = ?
@@ -33,13 +54,25 @@ DELETE FROM message WHERE seq = ?
 SELECT size_bytes, readings FROM message WHERE seq = ?
 
 -- name: oldest_telemetry
-SELECT seq, size_bytes, readings FROM message WHERE kind = 'telemetry' AND seq > ? ORDER BY seq LIMIT 256
+SELECT seq, size_bytes, readings, stored_s FROM message WHERE kind = 'telemetry' AND seq > ? ORDER BY seq LIMIT 256
+
+-- name: shift_stored
+UPDATE message SET stored_s = stored_s + ? WHERE seq >= ?
 
 -- name: depth
 SELECT count(*), coalesce(sum(readings), 0), coalesce(sum(size_bytes), 0) FROM message
 
+-- name: last_seq
+SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'message'
+
+-- name: continue_after_seq
+INSERT INTO sqlite_sequence (name, seq) VALUES ('message', ?)
+
 -- name: recall
 SELECT text FROM memory WHERE name = ?
+
+-- name: memory
+SELECT name, text FROM memory
 
 -- name: remember
 INSERT INTO memory (name, text) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET text = excluded.text

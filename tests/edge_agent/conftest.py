@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,11 @@ from urllib.parse import urlsplit
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
+from careloop.contract.identity import identity_of
+from careloop.contract.senml import decode_pack
 from careloop.stack.broker import EmbeddedBroker
 from careloop.stack.ports import free_port, port_is_free
 
@@ -25,21 +30,29 @@ WORDS = [sys.executable, "-c", "import sys; from careloop.cli import main; sys.e
 
 
 class Listener:
-    """A subscriber that keeps everything, however often it comes."""
+    """A subscriber that keeps everything, however often it comes, and confirms it as ingest does."""
 
-    def __init__(self, url: str, *topics: str) -> None:
+    def __init__(self, url: str, *topics: str, confirms: bool = True) -> None:
+        self.confirms = confirms
         parts = urlsplit(url)
         self.messages: list[mqtt.MQTTMessage] = []
         self._subscribed = threading.Event()
         self._topics = topics
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.username_pw_set(parts.username, parts.password)
-        self._client.on_message = lambda _client, _user, message: self.messages.append(message)
+        self._client.on_message = self._on_message
         self._client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics])
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.connect(parts.hostname, parts.port)
         self._client.loop_start()
         assert self._subscribed.wait(PATIENCE_S)
+
+    def _on_message(self, client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
+        self.messages.append(message)
+        if self.confirms and (wanted := getattr(message.properties, "ResponseTopic", "")):
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.UserProperty = ("now", datetime.now(UTC).isoformat())
+            client.publish(wanted, identity_of(message.topic, message.payload), properties=properties)
 
     def of(self, channel: str) -> list[mqtt.MQTTMessage]:
         return [message for message in list(self.messages) if message.topic.endswith(f"/{channel}")]
@@ -56,12 +69,13 @@ class Listener:
         for topic, payload in {(message.topic, message.payload) for message in self.of("telemetry")}:
             serial = topic.split("/")[2]
             records = json.loads(payload)
-            base = records[0]["bt"]
             assert records[0]["bn"] == f"{serial}/"
-            for record in records:
-                key = (serial, record["n"], base + record.get("t", 0))
+            readings, bad = decode_pack(records, serial, 0.0)
+            assert not bad
+            for reading in readings:
+                key = (serial, reading.metric, reading.time_s)
                 assert key not in found, f"{key} stands in two messages"
-                found[key] = record["v"]
+                found[key] = reading.value
         return found
 
     def close(self) -> None:
@@ -134,8 +148,8 @@ def own_broker(servers_directory: Path) -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def listen(request: pytest.FixtureRequest) -> Callable[..., Listener]:
-    def make(url: str, *topics: str) -> Listener:
-        listener = Listener(url, *topics)
+    def make(url: str, *topics: str, confirms: bool = True) -> Listener:
+        listener = Listener(url, *topics, confirms=confirms)
         request.addfinalizer(listener.close)
         return listener
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from careloop.errors import CareloopError
-from edge_agent.buffer import ROW_OVERHEAD_BYTES, Buffer, BufferFullError
+from edge_agent.buffer import Buffer, BufferFullError
+from edge_agent.buffer_lanes import ROW_OVERHEAD_BYTES, Room, Stored
 from edge_agent.packing import Message
 
 LARGE = 1 << 30
@@ -18,8 +19,12 @@ def message(number: int, kind: str = "telemetry") -> Message:
     return Message(kind, f"t/{number % 10}", "text/plain", f"{number:0100d}".encode(), 5 if kind == "telemetry" else 0)
 
 
+def take(buffer: Buffer, limit: int = 10000) -> list[Stored]:
+    return buffer.take_live(Room(limit, LARGE))
+
+
 def numbers(buffer: Buffer, limit: int = 10000) -> list[int]:
-    return [int(stored.payload) for stored in buffer.take(limit)]
+    return [int(stored.payload) for stored in take(buffer, limit)]
 
 
 @pytest.fixture
@@ -32,15 +37,15 @@ def test_messages_come_back_in_order_to_the_byte_and_only_once(file: Path):
     given = [message(number) for number in range(7)]
     buffer.add(given[:4])
     buffer.add(given[4:])
-    taken = [*buffer.take(3), *buffer.take(100)]
+    taken = [*take(buffer, 3), *take(buffer, 100)]
     assert [(s.topic, s.content_type, s.payload, s.readings) for s in taken] == [tuple(m[1:]) for m in given]
-    assert buffer.take(100) == []
+    assert take(buffer, 100) == []
 
 
 def test_what_was_in_flight_comes_again_after_a_restart_and_what_was_settled_does_not(file: Path):
     buffer = Buffer(file, LARGE)
     buffer.add([message(number) for number in range(6)])
-    taken = buffer.take(4)
+    taken = take(buffer, 4)
     buffer.settle([taken[0].seq, taken[2].seq])
     assert buffer.depth.messages == 4
     buffer.close()
@@ -52,7 +57,7 @@ def test_what_was_in_flight_comes_again_after_a_restart_and_what_was_settled_doe
 def test_released_messages_take_their_old_place(file: Path):
     buffer = Buffer(file, LARGE)
     buffer.add([message(number) for number in range(6)])
-    taken = buffer.take(4)
+    taken = take(buffer, 4)
     buffer.release([taken[1].seq, taken[3].seq])
     assert numbers(buffer) == [1, 3, 4, 5]
 
@@ -60,12 +65,12 @@ def test_released_messages_take_their_old_place(file: Path):
 def test_places_are_never_used_twice(file: Path):
     buffer = Buffer(file, LARGE)
     buffer.add([message(0)])
-    (first,) = buffer.take(1)
+    (first,) = take(buffer, 1)
     buffer.settle([first.seq])
     buffer.close()
     buffer = Buffer(file, LARGE)
     buffer.add([message(1)])
-    assert buffer.take(1)[0].seq > first.seq
+    assert take(buffer, 1)[0].seq > first.seq
 
 
 def test_the_oldest_telemetry_goes_first_and_is_counted_and_events_never_go(file: Path):
@@ -83,7 +88,7 @@ def test_the_oldest_telemetry_goes_first_and_is_counted_and_events_never_go(file
 def test_messages_in_flight_are_not_dropped_for_the_broker_may_have_them(file: Path):
     buffer = Buffer(file, 4 * SIZE)
     buffer.add([message(number) for number in range(4)])
-    in_flight = buffer.take(2)
+    in_flight = take(buffer, 2)
     buffer.add([message(4)])
     buffer.settle([stored.seq for stored in in_flight])
     assert [int(stored.payload) for stored in in_flight] == [0, 1]
@@ -102,7 +107,7 @@ def test_events_alone_may_exceed_the_bound_and_then_telemetry_finds_no_room(file
 def test_what_the_broker_will_never_take_counts_as_lost(file: Path):
     buffer = Buffer(file, LARGE)
     buffer.add([message(0), message(1)])
-    buffer.give_up([buffer.take(1)[0].seq])
+    buffer.give_up([take(buffer, 1)[0].seq])
     assert (buffer.depth.messages, buffer.lost.messages, buffer.lost.readings) == (1, 1, 5)
 
 
@@ -149,6 +154,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from edge_agent.buffer import Buffer
+from edge_agent.buffer_lanes import Room
 from edge_agent.packing import Message
 buffer = Buffer(Path(sys.argv[1]), 1 << 30)
 number = 0
@@ -158,7 +164,7 @@ while True:
     number += 20
     print(number, flush=True)
     if number % 60 == 0:
-        buffer.settle([stored.seq for stored in buffer.take(10)])
+        buffer.settle([stored.seq for stored in buffer.take_live(Room(10, 1 << 30))])
 """
 
 
@@ -178,7 +184,7 @@ def test_nothing_that_was_accepted_is_lost_by_kill_9(file: Path):
         stored = int(buffer.recall("place") or 0)
         # The last batch may have been stored just before it could be said.
         assert accepted <= stored <= accepted + 20
-        left = [int(s.payload) for s in buffer.take(1_000_000)]
+        left = [int(s.payload) for s in take(buffer, 1_000_000)]
         assert left == list(range(left[0], stored)), "whole batches, in order, without a gap"
         assert left[0] % 10 == 0
         buffer.close()
@@ -192,11 +198,14 @@ def test_a_second_agent_on_the_same_file_is_refused(file: Path):
     Buffer(file, LARGE).close()
 
 
-def test_a_file_that_is_no_buffer_is_refused_with_what_to_do(tmp_path: Path):
+def test_a_file_that_is_no_buffer_is_set_aside_and_a_new_one_begins(tmp_path: Path, caplog):
     file = tmp_path / "notes.txt"
     file.write_text("not a database" * 100)
-    with pytest.raises(CareloopError, match="move it away"):
-        Buffer(file, LARGE)
+    buffer = Buffer(file, LARGE)
+    assert "notes.txt.damaged" in caplog.text
+    assert (tmp_path / "notes.txt.damaged").read_text() == "not a database" * 100
+    buffer.add([message(0)])
+    assert (buffer.damaged_files, numbers(buffer)) == (1, [0])
     with pytest.raises(CareloopError, match="CARELOOP_EDGE_BUFFER_FILE"):
         Buffer(file / "below", LARGE)
 

@@ -16,11 +16,11 @@ from careloop.errors import CareloopError
 from careloop.stack.broker import EmbeddedBroker
 from edge_agent.agent import Agent
 from edge_agent.buffer import Buffer
-from edge_agent.publisher import Link
 from edge_agent.rules import RuleBook, rule_book
 from edge_agent.rules.threshold import Threshold
 from edge_agent.sources.feed import Feed, FeedConfig
 from edge_agent.sources.source import Harvest, Row, Source, SourceError
+from edge_agent.wire.link import Link
 
 LIVE = """
 [agent]
@@ -28,6 +28,7 @@ id = "{agent}"
 [broker]
 reconnect_min_s = 0.05
 reconnect_max_s = 0.2
+confirm_within_s = 0.5
 [batching]
 interval_s = 0.1
 [[sources]]
@@ -44,7 +45,7 @@ def make_agent(tmp_path: Path):
     agents: list[Agent] = []
 
     def make(link: Link, agent_id: str, *sources: Source, rules: RuleBook | None = None) -> Agent:
-        buffer = Buffer(tmp_path / "buffer.sqlite", 1 << 30)
+        buffer = Buffer(tmp_path / "buffer.sqlite", 1 << 30, max_readings=20)
         agents.append(
             Agent(
                 buffer,
@@ -55,6 +56,7 @@ def make_agent(tmp_path: Path):
                 max_readings=20,
                 units={},
                 monotonic=time.monotonic,
+                wall=time.time,
             )
         )
         return agents[-1]
@@ -62,8 +64,7 @@ def make_agent(tmp_path: Path):
     yield make
     for agent in agents:
         # One that a failed test left behind must not go on trying to connect.
-        agent.publisher._client.disconnect()
-        agent.publisher._client.loop_stop()
+        agent.publisher.stop(lambda: False)
 
 
 def offer(feed: Feed, serial: str, count: int, start: int = 0) -> None:
@@ -88,7 +89,7 @@ def test_live_readings_flow_through_kills_of_agent_and_broker(
         "CARELOOP_BROKER_URL": own_broker.url_of("device"),
         "CARELOOP_EDGE_BUFFER_FILE": str(tmp_path / "buffer.sqlite"),
     }
-    topics = ("careloop/v1/RV-0001/telemetry", "careloop/v1/live-gw/state")
+    topics = ("careloop/v1/RV-0001/telemetry", "careloop/v1/RV-0002/telemetry", "careloop/v1/live-gw/state")
     listener = listen(own_broker.url_of("platform"), *topics)
     agent = run_agent(environment, "--config", str(config))
     eventually(lambda: len(listener.of("telemetry")) > 5, "readings flow")
@@ -170,18 +171,19 @@ def test_a_link_that_breaks_all_the_time_loses_nothing(own_broker: EmbeddedBroke
     assert len(listener.readings(1200)) == 1200
 
 
-def test_never_more_in_flight_than_allowed(own_broker: EmbeddedBroker, make_agent, eventually):
+def test_never_more_in_flight_than_allowed(own_broker: EmbeddedBroker, listen, make_agent, eventually):
     feed = Feed(FeedConfig(kind="feed"))
-    agent = make_agent(Link(own_broker.url_of("device"), inflight=7), "window-gw", feed)
+    listen(own_broker.url_of("platform"), "careloop/v1/WIN/telemetry")
+    agent = make_agent(Link(own_broker.url_of("device"), inflight=7, unconfirmed=20), "window-gw", feed)
     agent.start(None)
-    eventually(lambda: agent.publisher.connected, "it connected")
+    eventually(lambda: agent.pump() or agent.publisher.connected, "it connected")
     offer(feed, "WIN", 1200)
     take(agent)
     most = 0
     while agent.buffer.depth.messages:
         agent.pump()
-        most = max(most, len(agent.buffer._in_flight))
-        assert len(agent.publisher._client._out_messages) <= 7
+        most = max(most, len(agent.publisher._underway))
+        assert agent.publisher.awaiting_messages <= 20
         time.sleep(0.001)
     assert most == 7
     agent.stop(2.0)
@@ -204,7 +206,7 @@ def test_what_nobody_is_subscribed_to_is_kept_until_somebody_is(mosquitto: str, 
 
 def test_it_can_be_told_not_to_wait_for_subscribers(mosquitto: str, make_agent):
     feed = Feed(FeedConfig(kind="feed"))
-    agent = make_agent(Link(mosquitto, wait_for_subscriber=False), "alone-gw", feed)
+    agent = make_agent(Link(mosquitto, wait_for_subscriber=False, confirm="broker"), "alone-gw", feed)
     agent.start(None)
     offer(feed, "ALONE", 40)
     take(agent)
@@ -301,7 +303,7 @@ def test_mutual_tls(make_agent, tls_mosquitto):
     url, directory = tls_mosquitto
     cert, key = directory / "cert.pem", directory / "key.pem"
     feed = Feed(FeedConfig(kind="feed"))
-    link = Link(url, ca_file=cert, cert_file=cert, key_file=key, wait_for_subscriber=False)
+    link = Link(url, ca_file=cert, cert_file=cert, key_file=key, wait_for_subscriber=False, confirm="broker")
     agent = make_agent(link, "tls-gw", feed)
     agent.start(None)
     offer(feed, "TLS", 40)

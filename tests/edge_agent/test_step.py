@@ -74,6 +74,7 @@ def test_a_day_s_readings_and_events_arrive(run_agent, environment, listener, se
     assert agent.end() == 0
 
 
+@pytest.mark.usefixtures("listener")
 def test_the_state_of_gateway_and_asset_is_retained_online_and_then_offline(
     run_agent, environment, embedded_broker, listen, eventually
 ):
