@@ -10,6 +10,7 @@ WHAT_TO_DO = """careloop edge: say what to do:
   careloop edge example > edge.toml       write a configuration to start from
   careloop edge check edge.toml           see whether it is right, and what is wrong by line
   careloop edge run --config edge.toml    run the agent (CARELOOP_BROKER_URL names the broker)
+  careloop edge claim --into DIR …        get an identity from the platform by a claim key
   careloop edge catalogue | fleet         what the simulator offers, as JSON"""
 
 
@@ -20,6 +21,16 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--step", action="store_true", help="take the time and readings from standard input, one JSON line a step"
     )
+    claim = actions.add_parser("claim", help="turn a claim key into this device's identity")
+    claim.add_argument("--api", required=True, metavar="URL", help="address of the API, https://…")
+    claim.add_argument(
+        "--key", help="the batch's claim key; CARELOOP_EDGE_CLAIM_KEY keeps it off the list of processes"
+    )
+    claim.add_argument("--serial", required=True, help="the device's serial number, or the gateway's id")
+    claim.add_argument("--certificate", action="store_true", help="a certificate instead of a password")
+    claim.add_argument("--asset", action="append", metavar="SERIAL", help="a machine behind the gateway; repeatable")
+    claim.add_argument("--ca-file", type=Path, help="CA of the API's certificate; the system's when left out")
+    claim.add_argument("--into", type=Path, required=True, help="directory for the identity")
     check = actions.add_parser("check", help="explain what is wrong with a configuration, by line")
     check.add_argument("file", type=Path)
     actions.add_parser("example", help="print a configuration to start from")
@@ -36,15 +47,26 @@ def _run(options: argparse.Namespace) -> int:
 
     match options.action:
         case "run":
-            return main.run(options.config, step=options.step)
+            code = main.run(options.config, step=options.step)
+        case "claim":
+            code = main.claim(
+                options.into,
+                api_url=options.api,
+                claim_key=options.key,
+                serial=options.serial,
+                certificate=options.certificate,
+                assets=options.asset,
+                ca_file=options.ca_file,
+            )
         case "check":
-            return main.check(options.file)
+            code = main.check(options.file)
         case "example":
-            return main.print_example()
+            code = main.print_example()
         case "catalogue":
-            return main.print_catalogue()
+            code = main.print_catalogue()
         case _:
-            return main.print_fleet(options.config)
+            code = main.print_fleet(options.config)
+    return code
 
 
 COMMAND = Command(

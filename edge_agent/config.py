@@ -77,6 +77,12 @@ class BrokerSection(_Section):
         return self
 
 
+class IdentitySection(_Section):
+    """`[identity]`; CARELOOP_EDGE_IDENTITY wins over `directory`."""
+
+    directory: Path | None = Field(None, description="made by `careloop edge claim`: who the agent is, and its broker")
+
+
 class BatchingSection(_Section):
     """`[batching]`."""
 
@@ -106,6 +112,7 @@ class EdgeConfig(_Section):
     """The whole file."""
 
     agent: AgentSection = AgentSection()
+    identity: IdentitySection = IdentitySection()
     broker: BrokerSection = BrokerSection()
     batching: BatchingSection = BatchingSection()
     buffer: BufferSection = BufferSection()

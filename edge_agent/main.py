@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,6 +23,9 @@ from careloop.stepping import Answer, serve_steps
 from edge_agent.agent import Agent
 from edge_agent.buffer import Buffer
 from edge_agent.config import EdgeConfig, load_config
+from edge_agent.identity.claim import claim as get_identity
+from edge_agent.identity.directory import IdentityDirectory
+from edge_agent.joining import Joined, start_renewal
 from edge_agent.rules import rule_book
 from edge_agent.settings import EdgeSettings
 from edge_agent.simulator.catalogue import KINDS
@@ -64,8 +67,40 @@ def run(config_file: Path | None, *, step: bool) -> int:
             max_readings=config.batching.max_readings,
             synced=synced,
         )
-        agent = _assemble(config, settings, buffer, sources)
-        return _run_steps(agent, settings) if step else _run_live(agent, config, settings)
+        place = settings.edge_identity or config.identity.directory
+        identity = Joined.load(place) if place else None
+        agent = _assemble(config, settings, buffer, sources, identity)
+        return _run_steps(agent, settings) if step else _run_live(agent, config, settings, identity)
+
+
+def claim(
+    into: Path,
+    *,
+    api_url: str,
+    claim_key: str | None,
+    serial: str,
+    certificate: bool,
+    assets: Sequence[str] | None,
+    ca_file: Path | None,
+) -> int:
+    """Turn a claim key into the identity of this device, and say who it is."""
+    settings = EdgeSettings()
+    configure_logging(settings.log_level)
+    key = claim_key or settings.edge_claim_key
+    if not key:
+        raise CareloopError("no claim key; name it by CARELOOP_EDGE_CLAIM_KEY, or by --key")
+    identity = get_identity(
+        IdentityDirectory(into),
+        api_url,
+        claim_key=key,
+        serial=serial,
+        certificate=certificate,
+        assets=assets,
+        ca_file=ca_file,
+    )
+    ends = f", until {identity.expires_at:%Y-%m-%d} and renewed before" if identity.expires_at else ""
+    print(f"{into}: {identity.agent_id}, by {identity.kind}{ends}; broker {identity.broker_url or 'not named'}")
+    return 0
 
 
 def check(file: Path) -> int:
@@ -120,10 +155,13 @@ def _buffer_file(config: EdgeConfig, settings: EdgeSettings, *, step: bool, has_
         )
 
 
-def _assemble(config: EdgeConfig, settings: EdgeSettings, buffer: Buffer, sources: list[Source]) -> Agent:
-    """Put the agent together; what the environment sets wins over the file."""
+def _assemble(
+    config: EdgeConfig, settings: EdgeSettings, buffer: Buffer, sources: list[Source], identity: Joined | None
+) -> Agent:
+    """Put the agent together; what the environment sets wins over the file, and both over the identity's broker."""
     broker = config.broker
     said = settings.model_fields_set
+    agent_id = settings.edge_id or config.agent.id
     ca_file = Path(settings.broker_ca_file) if settings.broker_ca_file else broker.ca_file
     link = Link(
         url=settings.broker_url if "broker_url" in said or broker.url is None else broker.url,
@@ -140,10 +178,13 @@ def _assemble(config: EdgeConfig, settings: EdgeSettings, buffer: Buffer, source
         unconfirmed_bytes=broker.unconfirmed_bytes,
         confirm_within_s=broker.confirm_within_s,
     )
+    if identity:
+        agent_id = identity.agent_id_instead_of(agent_id if settings.edge_id or config.agent.model_fields_set else None)
+        link = identity.join(link, names_broker="broker_url" in said or broker.url is not None)
     return Agent(
         buffer,
         link,
-        settings.edge_id or config.agent.id,
+        agent_id,
         sources=sources,
         rules=rule_book(config.rules),
         max_readings=config.batching.max_readings,
@@ -153,7 +194,7 @@ def _assemble(config: EdgeConfig, settings: EdgeSettings, buffer: Buffer, source
     )
 
 
-def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> int:
+def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings, identity: Joined | None) -> int:
     stopping = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -165,6 +206,7 @@ def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> int:
     signal.signal(signal.SIGINT, stop)
     for source in agent.sources:
         source.wake = agent.woken.set
+    renewer = start_renewal(identity, CLOCK.now, agent.woken.set)
     agent.start(datetime.now(UTC))
     try:
         due_at = dict.fromkeys(agent.sources, time.monotonic())
@@ -184,11 +226,14 @@ def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> int:
             if state_at <= now_s:
                 agent.tend()
                 state_at = now_s + STATE_EVERY_S
+            if renewer.take_renewed():
+                agent.publisher.renew_certificate()
             agent.pump()
             next_at = min(commit_at, state_at, agent.publisher.due_at_s, *due_at.values())
             if not stopping:
                 agent.woken.wait(max(0.0, next_at - time.monotonic()))
     finally:
+        renewer.stop()
         agent.stop(settings.edge_stop_timeout_s)
     return 0
 

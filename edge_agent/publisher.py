@@ -192,6 +192,17 @@ class Publisher:
             self._connection, self._connected = None, False
         return outcomes
 
+    def renew_certificate(self) -> None:
+        """Connect anew with the certificate that the link's file holds now; what was on the wire is sent again.
+
+        Raises:
+            CareloopError: The file cannot be read.
+        """
+        self._tls = tls_context(self._link) if self._tls else None
+        if self._connection:
+            # Said, so that nobody takes us for offline.
+            self._connection.close(said=True)
+
     def announce(self, serial: str) -> None:
         """Keep the retained state of an asset online, now and after every reconnect."""
         self._states.meet(serial)
