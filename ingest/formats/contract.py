@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from careloop.contract.messages import AgentState, Event, MessageError
-from careloop.contract.senml import ABSOLUTE_FROM_S, BadRecord, SenmlError, decode_pack, text_labels
+from careloop.contract.senml import ABSOLUTE_FROM_S, BadRecord, Columns, SenmlError, decode_pack, text_labels
 from careloop.contract.topics import TopicError, parse_topic
 from ingest.delivery import Decoded, Delivery, RefusalError
 from ingest.formats.parsing import parse_cbor, parse_json
@@ -63,8 +63,8 @@ def _telemetry(serial: str, delivery: Delivery) -> Decoded:
     # Resolved against zero, so that the times which are relative to now can be told from the absolute ones.
     readings, bad = decode_pack(records, serial, 0.0)
     timed_on_arrival = False
-    # Written so that it also holds for a first time that is NaN.
-    if readings and not min(map(_TIME, readings)) >= ABSOLUTE_FROM_S:
+    # Columns have absolute times only. Written so that it also holds for a first time that is NaN.
+    if readings and not isinstance(readings, Columns) and not min(map(_TIME, readings)) >= ABSOLUTE_FROM_S:
         timed_on_arrival = True
         now_s = delivery.received_at.timestamp()
         readings = [

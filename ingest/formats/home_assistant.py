@@ -136,7 +136,7 @@ def decode_discovery(delivery: Delivery, prefix: str) -> Decoded:
     Raises:
         RefusalError: `malformed`.
     """
-    component, *ids, _ = delivery.topic.removeprefix(f"{prefix}/").split("/")
+    component, *ids = delivery.topic.removeprefix(f"{prefix}/").removesuffix("/config").split("/")
     if not 1 <= len(ids) <= 2 or component not in (*COMPONENTS, "device"):
         raise RefusalError("bad_topic", f"{delivery.topic[:200]!r} is no topic of a sensor's discovery message")
     if not delivery.payload:

@@ -8,10 +8,13 @@ import cbor2
 import orjson
 
 from ingest.delivery import RefusalError
+from ingest.formats.cbor_keys import require_plain_keys
 
 # A pack of records is two deep, an event's detail a little more.
 _DEEPEST_CBOR = 32
 _LONGEST_DETAIL = 300
+# Below it, keys made to collide cost less than half a second, and looking for them would cost every message.
+_LARGE_CBOR = 50_000
 # Beyond it, no 64-bit float follows from any mantissa that fits 64 bits.
 _LARGEST_EXPONENT = 400
 
@@ -45,6 +48,8 @@ def parse_cbor(payload: bytes) -> Any:
     if not payload:
         raise RefusalError("malformed", "the payload is empty")
     try:
+        if len(payload) > _LARGE_CBOR:
+            require_plain_keys(payload)
         return cbor2.loads(payload, semantic_decoders=_DECODERS, max_depth=_DEEPEST_CBOR, strict_hashable_types=False)
     # Foreign bytes can make a decoder fail in ways its documentation does not list. Whatever it is, it is the
     # sender's, and must not stop the stream.

@@ -1,16 +1,23 @@
 """Captured messages, and ingest's decoding of them without a database."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from careloop.database.engine import connect
 from ingest.decode import Decoded, Decoder, Delivery, Formats, RefusalError, identity_of
 from ingest.delivery import Announcement, Family, Request
 from ingest.formats.patterns import parse_patterns
+from ingest.store import Stored
+from ingest.writer import Limits, Writer, read
 
 CAPTURED = Path(__file__).parent / "captured"
 NOW = datetime(2026, 6, 30, 12, 0, tzinfo=UTC)
@@ -75,3 +82,71 @@ class Reader:
                 return said.refusal
             decoded = said.decoded
         return [] if decoded is None else [decoded, *decoded.also]
+
+
+SERIALS = ("KW-1", "gw-7", "dev-1", "10e2073a01080063", "D744A8", "DeviceA", "DeviceB")
+
+
+@dataclass
+class Line:
+    """Messages in, rows out: what ingest does between the broker and the database, in every format."""
+
+    url: str
+    connection: Connection[DictRow]
+    decoder: Decoder
+    now: datetime = NOW
+    requests: list[Request] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.writer = self.another("test")
+
+    def another(self, name: str) -> Writer:
+        """A worker with a memory of its own."""
+        return Writer(
+            connect=lambda: connect(self.url),
+            worker=name,
+            limits=Limits(timedelta(hours=24), None, 5000, 1000),
+            now=lambda: self.now,
+            pause=lambda _: True,
+            heard=self._heard,
+        )
+
+    def _heard(self, requests: Sequence[Request], topics: Sequence[str]) -> None:
+        self.requests += requests
+        self.topics += topics
+
+    def write(self, *deliveries: Delivery, writer: Writer | None = None) -> Stored:
+        return (writer or self.writer).write([read(delivery, self.decoder.decode) for delivery in deliveries])
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in self.connection.execute(sql).fetchall()]
+
+    def readings(self) -> list[tuple[Any, ...]]:
+        return self.rows(
+            """
+            SELECT a.serial, extract(epoch FROM r.time)::float8, m.name, r.value, m.unit
+            FROM telemetry.reading r JOIN telemetry.asset a USING (asset_id) JOIN telemetry.metric m USING (metric_id)
+            ORDER BY 1, 2, 3, 4
+            """
+        )
+
+    def reasons(self) -> list[str]:
+        return [row[0] for row in self.rows("SELECT reason FROM telemetry.dead_letter ORDER BY reason")]
+
+
+@pytest.fixture
+def line(database_url: str) -> Iterator[Line]:
+    with connect(database_url) as connection:
+        connection.execute("INSERT INTO service.product_model (code, name, kind) VALUES ('m', 'M', 'kind')")
+        connection.execute("INSERT INTO service.metric (name, unit) VALUES ('battery', '/')")
+        connection.execute(
+            """
+            INSERT INTO service.asset (serial, model_id, installed_at, created_at)
+            SELECT unnest(%s::text[]), model_id, now(), now() FROM service.product_model
+            """,
+            (list(SERIALS),),
+        )
+        made = Line(database_url, connection, Decoder(formats_of("json_objects")))
+        yield made
+        made.writer.close()
