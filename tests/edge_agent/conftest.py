@@ -182,8 +182,8 @@ def needed(program: str) -> str:
 
 
 @contextmanager
-def running_mosquitto(directory: Path, *lines: str) -> Iterator[int]:
-    program, port = needed("mosquitto"), free_port()
+def running_mosquitto(directory: Path, *lines: str, at: int | None = None) -> Iterator[int]:
+    program, port = needed("mosquitto"), at or free_port()
     config = directory / "mosquitto.conf"
     config.write_text("\n".join([f"listener {port} 127.0.0.1", "allow_anonymous true", *lines, ""]))
     process = subprocess.Popen([program, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

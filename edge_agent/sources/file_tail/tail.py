@@ -9,6 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import FileIO
@@ -173,8 +174,8 @@ class Tail:
         try:
             is_over = self.path.stat().st_ino != ours.st_ino
         except FileNotFoundError:
-            # Renamed, and the new one is yet to come; or deleted.
-            is_over = ours.st_nlink == 0
+            # Deleted; or renamed, and the one that comes next is renamed already, or yet to come.
+            is_over = ours.st_nlink == 0 or bool(self._newer(ours))
         if not is_over:
             return []
         if not self._is_quiet:
@@ -189,17 +190,19 @@ class Tail:
 
     def _move_on(self, file: FileIO) -> None:
         """To the oldest file that is newer than ours."""
-        ours = os.fstat(file.fileno())
-        newer: list[tuple[int, Path]] = []
-        for path in self._siblings():
-            try:
-                found = path.stat()
-            except FileNotFoundError:
-                continue
-            if found.st_mtime_ns > ours.st_mtime_ns and found.st_ino != ours.st_ino:
-                newer.append((found.st_mtime_ns, path))
+        newer = self._newer(os.fstat(file.fileno()))
         self.close()
         self._begin(min(newer)[1] if newer else self.path)
+
+    def _newer(self, ours: os.stat_result) -> list[tuple[int, Path]]:
+        """The renamed files that were written after ours."""
+        newer: list[tuple[int, Path]] = []
+        for path in self._siblings():
+            with suppress(FileNotFoundError):
+                found = path.stat()
+                if found.st_mtime_ns > ours.st_mtime_ns and found.st_ino != ours.st_ino:
+                    newer.append((found.st_mtime_ns, path))
+        return newer
 
     def _begin(self, path: Path | None = None) -> None:
         """Open a file at its start."""

@@ -8,7 +8,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -119,10 +119,8 @@ class ModbusServer:
             await self._server.serving
 
         def run() -> None:
-            try:
+            with suppress(asyncio.CancelledError):
                 self._loop.run_until_complete(serve())
-            except asyncio.CancelledError:
-                pass
 
         self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
@@ -248,10 +246,8 @@ class Terminal:
 
     def unplug(self) -> None:
         for descriptor in (self._master, self._slave):
-            try:
+            with suppress(OSError):
                 os.close(descriptor)
-            except OSError:
-                pass
 
 
 @pytest.fixture

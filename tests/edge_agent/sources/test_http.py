@@ -46,7 +46,7 @@ class Device:
                 except OSError:
                     pass  # the client had enough
 
-            do_POST = do_GET
+            do_POST = do_GET  # noqa: N815 - the standard library's name
 
             def log_message(self, *_: object) -> None: ...
 
