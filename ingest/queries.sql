@@ -36,16 +36,19 @@ RETURNING m.name, m.unit, d.unit AS declared_unit;
 SELECT telemetry.ensure_reading_day(%(day)s);
 
 -- name: add_messages
--- Of those given, only the ones never seen before come back.
-INSERT INTO telemetry.message (message_id, received_at, asset_id, readings, events, first_time, last_time)
-SELECT message_id, received_at, asset_id, readings, events,
-       to_timestamp(first_us / 1e6::double precision), to_timestamp(last_us / 1e6::double precision)
-FROM unnest(
-    %(message_ids)s::uuid[], %(received_at)s::timestamptz[], %(asset_ids)s::integer[],
-    %(readings)s::integer[], %(events)s::integer[], %(first_us)s::bigint[], %(last_us)s::bigint[])
-    AS m (message_id, received_at, asset_id, readings, events, first_us, last_us)
-ON CONFLICT DO NOTHING
-RETURNING message_id;
+-- Of those given, only the ones never seen before come back: their identities, one after the other.
+WITH added AS (
+    INSERT INTO telemetry.message (message_id, received_at, asset_id, readings, events, first_time, last_time)
+    SELECT message_id, received_at, asset_id, readings, events,
+           to_timestamp(first_us / 1e6::double precision), to_timestamp(last_us / 1e6::double precision)
+    FROM unnest(
+        %(message_ids)s::uuid[], %(received_at)s::timestamptz[], %(asset_ids)s::integer[],
+        %(readings)s::integer[], %(events)s::integer[], %(first_us)s::bigint[], %(last_us)s::bigint[])
+        AS m (message_id, received_at, asset_id, readings, events, first_us, last_us)
+    ON CONFLICT DO NOTHING
+    RETURNING message_id
+)
+SELECT coalesce(string_agg(uuid_send(message_id), ''), '') AS added FROM added;
 
 -- name: copy_readings
 COPY telemetry.reading (time, asset_id, metric_id, value) FROM STDIN (FORMAT binary);

@@ -13,6 +13,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from careloop.database.queries import load_queries
+from ingest.rows import Sorter
 from ingest.validate import Metric
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,12 @@ class Registry:
         self._asset_ids: dict[str, int] = {}
         self._metrics: dict[str, Metric] = {}
         self._taught: Counter[str] = Counter()
+        self._sorter = Sorter(self._metrics)
+
+    @property
+    def sorter(self) -> Sorter:
+        """Sorts readings by the dictionary as it is known now."""
+        return self._sorter
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -50,6 +57,7 @@ class Registry:
                 )  # fmt: skip
         rows = connection.execute(self._queries["find_metrics"]).fetchall()
         self._metrics = {row["name"]: Metric(row["metric_id"], row["unit"]) for row in rows}
+        self._sorter = Sorter(self._metrics)
 
     def asset_ids(self, connection: Connection[DictRow], serials: Collection[str]) -> Mapping[str, int]:
         """The numbers of all assets known, those of `serials` among them if they are registered."""
@@ -93,6 +101,7 @@ class Registry:
                     connection, row["name"], unit if learned else row["declared_unit"], learned, now
                 )
         self._metrics.update(known)
+        self._sorter = Sorter(self._metrics)
         self._taught.update(taught)
 
     def _room(self, connection: Connection[DictRow]) -> int:

@@ -1,7 +1,7 @@
 """Which readings and events of a message can be stored, and why not the others; pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import NamedTuple
@@ -37,10 +37,16 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Times that are accepted: from `oldest` to `newest`, both included."""
+    """Times that are accepted: from `oldest` to `newest`, both included; and the same in Unix seconds."""
 
     oldest: datetime
     newest: datetime
+    oldest_s: float = field(init=False)
+    newest_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "oldest_s", self.oldest.timestamp())
+        object.__setattr__(self, "newest_s", self.newest.timestamp())
 
 
 def span_as_of(now: datetime, *, future: timedelta, keep: timedelta | None) -> Span:
@@ -67,7 +73,7 @@ def validate_readings(
     rows: list[Row] = []
     faults: dict[str, list[str]] = {}
     codes: dict[tuple[str, str], tuple[int, Conversion] | str] = {}
-    oldest_s, newest_s = span.oldest.timestamp(), span.newest.timestamp()
+    oldest_s, newest_s = span.oldest_s, span.newest_s
     for time_s, name, value, unit in readings:
         if oldest_s <= time_s <= newest_s and isfinite(value):
             code = codes.get((name, unit))

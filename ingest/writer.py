@@ -11,13 +11,14 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from careloop.contract.senml import Columns
 from careloop.errors import CareloopError
 from ingest.announcements import Announcements
 from ingest.decode import Decoded, Delivery, RefusalError, decode
 from ingest.delivery import Request
 from ingest.registry import Registry
 from ingest.store import Batch, DeadLetter, Message, StateChange, Store, Stored
-from ingest.validate import Problem, Span, bad_records, is_unit, span_as_of, validate_events, validate_readings
+from ingest.validate import Problem, Span, bad_records, is_unit, span_as_of, validate_events
 
 log = logging.getLogger(__name__)
 
@@ -200,15 +201,17 @@ def _prepare(
             batch.dead_letters.append(DeadLetter(delivery, delivery.identity, problem))
         elif isinstance(decoded, Decoded) and asset_id is not None:
             known.append((delivery, decoded, asset_id))
+    metrics = registry.metrics
     seen = {
         reading.metric: (reading.unit, decoded.serial)
         for _, decoded, _ in known
+        if not (isinstance(decoded.readings, Columns) and all(map(metrics.__contains__, decoded.readings.metrics)))
         for reading in decoded.readings
-        if reading.metric not in registry.metrics and isfinite(reading.value) and is_unit(reading.unit)
+        if reading.metric not in metrics and isfinite(reading.value) and is_unit(reading.unit)
     }
     registry.learn(connection, seen, now)
     for delivery, decoded, asset_id in known:
-        rows, problems = validate_readings(decoded.readings, registry.metrics, span)
+        rows, problems = registry.sorter.sort(decoded.readings, span)
         events, event_problems = validate_events(decoded.events, span)
         identity = delivery.identity_stored(timed_on_arrival=decoded.timed_on_arrival)
         batch.messages.append(
