@@ -46,9 +46,13 @@ _ACL = """
 user device
 topic write careloop/v1/#
 topic read careloop/v1/+/stored
+topic readwrite foreign/#
+topic readwrite spBv1.0/#
 
 user platform
 topic readwrite careloop/v1/#
+topic readwrite foreign/#
+topic readwrite spBv1.0/#
 """
 
 
