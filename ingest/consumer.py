@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from threading import Lock
+from threading import enumerate as enumerate_threads
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -69,6 +70,9 @@ class Consumer:
 
     Attributes:
         failure: Why it gave up for good, in one line, or None.
+        connected: Whether there is a connection to the broker.
+        connections: Connections made so far.
+        confirmed: Messages confirmed to their senders so far.
     """
 
     def __init__(
@@ -87,6 +91,9 @@ class Consumer:
         self._connected_at: datetime | None = None
         self._short_connections = 0
         self.failure: str | None = None
+        self.connected = False
+        self.connections = 0
+        self.confirmed = 0
         self._broker = urlsplit(settings.broker_url)
         self._client = self._make_client()
 
@@ -143,6 +150,19 @@ class Consumer:
         properties.UserProperty = ("now", self._now().isoformat(timespec="microseconds"))
         for topic, payload in confirmations(deliveries):
             self._client.publish(topic, payload, qos=0, properties=properties)
+            self.confirmed += len(payload) // IDENTITY_BYTES
+
+    @property
+    def listens(self) -> bool:
+        """Whether paho's thread lives; one that ended by a defect would never be missed otherwise."""
+        return any(
+            thread.name.startswith(f"paho-mqtt-client-{self._settings.ingest_worker}") for thread in enumerate_threads()
+        )
+
+    @property
+    def broker_name(self) -> str:
+        """The broker's host and port, without the login."""
+        return f"{self._broker.hostname}:{self._broker.port or (8883 if self._broker.scheme == 'mqtts' else 1883)}"
 
     def _make_client(self) -> Session:
         client = Session(
@@ -172,6 +192,8 @@ class Consumer:
             self._refused(reason)
             return
         self._connected_at = self._now()
+        self.connected = True
+        self.connections += 1
         shared = f"$share/{GROUP}/"
         wanted, other = (shared, "") if self._settings.ingest_shared else ("", shared)
         streams = [subscription("telemetry"), subscription("event")]
@@ -207,6 +229,7 @@ class Consumer:
     ) -> None:
         # Under the lock, and before paho can connect again: no acknowledgement slips over to the next connection,
         # where its packet identifier may mean another message.
+        self.connected = False
         with self._lock:
             self._connection += 1
         if str(reason) == "Session taken over":

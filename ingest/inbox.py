@@ -22,6 +22,12 @@ class Inbox:
         self._deliveries: deque[Delivery] = deque()
         self._arrived = Condition()
         self.refused = 0
+        self.taken_bytes = 0
+
+    @property
+    def messages(self) -> int:
+        """Messages in it."""
+        return len(self._deliveries)
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Add messages; those of QoS 0 for which there is no room are counted as refused instead."""
@@ -59,4 +65,5 @@ class Inbox:
                 if taken and size > most_bytes:
                     break
                 taken.append(self._deliveries.popleft())
+            self.taken_bytes += size
         return taken

@@ -3,7 +3,10 @@
 import gc
 import logging
 import signal
+import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
@@ -14,12 +17,20 @@ from psycopg.rows import DictRow
 
 from careloop.database.engine import Engine, connect
 from careloop.database.migrations import require_migrated
+from careloop.database.readiness import database_check
 from careloop.errors import CareloopError
 from careloop.logs import configure_logging
+from careloop.observability.metrics import make_registry, render_from
+from careloop.observability.probes import Probes
+from careloop.observability.server import serving
+from careloop.observability.watchdog import Watchdog
 from ingest.consumer import Consumer
+from ingest.decode import Decoder
+from ingest.delivery import Request
 from ingest.downlink.downlink import Downlink
 from ingest.inbox import Inbox
 from ingest.maintenance import Maintenance
+from ingest.metrics import IngestMetrics
 from ingest.registry import Registry
 from ingest.replay import Replay, Selection
 from ingest.settings import IngestSettings
@@ -31,6 +42,8 @@ log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.2
 WATCH_EVERY_S = 0.5
+# A rollup of a long outage's hours takes its time; longer than this it hangs.
+MAINTENANCE_WITHIN_S = 3600.0
 TELL_EVERY = timedelta(seconds=60)
 
 
@@ -42,7 +55,7 @@ def run(**given: str | None) -> int:
     """
     arguments: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     settings = IngestSettings(**arguments)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, process="ingest", worker=settings.ingest_worker)
     with connect(settings.database_url) as connection:
         engine = require_migrated(connection)
     log.info("worker %s stores into %s", settings.ingest_worker, engine)
@@ -94,9 +107,16 @@ class _Ingest:
         self._settings = settings
         self._engine = engine
         self._stop = Event()
+        self._watchdog = Watchdog(time.monotonic)
+        self._written = self._watchdog.loop("writer", settings.stalled_after_s)
+        self._maintained = self._watchdog.loop("maintenance", max(MAINTENANCE_WITHIN_S, settings.stalled_after_s))
+        self._registry = make_registry("ingest")
+        self._metrics = IngestMetrics(self._registry)
+        self._in_hand = 0
         # Room for a full window, and for one more that a broken connection delivers again.
         self._inbox = Inbox(2 * settings.ingest_in_flight)
-        self._consumer = Consumer(settings, self._inbox, _now)
+        self._decoder = Decoder(settings.formats)
+        self._consumer = Consumer(settings, self._inbox, _now, self._decoder)
         retention = timedelta(days=settings.ingest_retention_days)
         self._writer = Writer(
             connect=self._connect,
@@ -108,7 +128,18 @@ class _Ingest:
                 learned_metrics_per_asset=settings.ingest_learned_metrics_per_asset,
             ),
             now=_now,
-            pause=self._stop.wait,
+            pause=self._pause,
+            heard=self._follow_up,
+            metrics=self._metrics,
+        )
+        self._metrics.watch(
+            inbox_messages=lambda: self._inbox.messages,
+            unacknowledged=lambda: self._inbox.messages + self._in_hand,
+            connected=lambda: self._consumer.connected,
+            payload_bytes=lambda: self._inbox.taken_bytes,
+            refused=lambda: self._inbox.refused,
+            confirmed=lambda: self._consumer.confirmed,
+            connections=lambda: self._consumer.connections,
         )
 
     def run(self) -> int:
@@ -124,8 +155,9 @@ class _Ingest:
                 threads.submit(downlink.run),
             ]
             try:
-                while not any(task.done() for task in tasks):
-                    wait(tasks, timeout=WATCH_EVERY_S, return_when=FIRST_COMPLETED)
+                with self._serving():
+                    while not any(task.done() for task in tasks):
+                        wait(tasks, timeout=WATCH_EVERY_S, return_when=FIRST_COMPLETED)
             finally:
                 self._stop.set()
                 wait(tasks)
@@ -138,6 +170,24 @@ class _Ingest:
         log.info("stopped; what was not stored stays with the broker")
         return 0
 
+    def _serving(self) -> AbstractContextManager[None]:
+        """Shows metrics, `/live` and `/ready`."""
+        settings = self._settings
+        self._watchdog.need("network", lambda: self._consumer.listens)
+        checks = {"database": database_check(settings.database_url, "ingest"), "broker": self._check_broker}
+        probes = Probes("ingest", self._watchdog, checks, time.monotonic)
+        return serving(settings.metrics_host, settings.metrics_port, probes, render_from(self._registry))
+
+    def _check_broker(self) -> str:
+        if not self._consumer.connected:
+            raise CareloopError(f"not connected to {self._consumer.broker_name}")
+        return f"connected to {self._consumer.broker_name} as {self._settings.ingest_worker}"
+
+    def _pause(self, seconds: float) -> bool:
+        """While the database is away the writer waits, which is no stall."""
+        self._written.beat()
+        return self._stop.wait(seconds)
+
     def _write_until_stopped(self) -> None:
         total, refused, told_at = Stored(), 0, _now()
         # Decodes the next batch while the database stores this one.
@@ -145,12 +195,24 @@ class _Ingest:
             following = reader.submit(self._read_next)
             while not self._stop.is_set() and self._consumer.failure is None:
                 messages = following.result()
+                self._written.beat()
+                self._in_hand = len(messages)
                 following = reader.submit(self._read_next)
                 if messages:
+                    began_s = time.monotonic()
                     try:
-                        total += self._writer.write(messages)
+                        stored = self._writer.write(messages)
                     except StoppedError:
                         return
+                    total += stored
+                    now = _now()
+                    self._metrics.committed(
+                        len(messages),
+                        stored,
+                        seconds=time.monotonic() - began_s,
+                        receive_lag_s=(now - messages[0][0].received_at).total_seconds(),
+                        now=now,
+                    )
                     deliveries = [delivery for delivery, _ in messages]
                     self._consumer.acknowledge(deliveries)
                     self._consumer.confirm(deliveries)
@@ -163,7 +225,7 @@ class _Ingest:
 
     def _read_next(self) -> list[Read]:
         return [
-            read(delivery)
+            read(delivery, self._decoder.decode)
             for delivery in self._inbox.take(
                 most_messages=self._settings.ingest_batch_messages,
                 most_bytes=self._settings.ingest_batch_bytes,
@@ -171,22 +233,27 @@ class _Ingest:
             )
         ]
 
+    def _follow_up(self, requests: Sequence[Request], topics: Sequence[str]) -> None:
+        """Do what stored messages call for: ask for births, listen to the topics that were named."""
+        self._consumer.send(requests)
+        self._consumer.listen_to(topics)
+
     def _maintain(self) -> None:
         while not self._stop.is_set():
             try:
                 with self._connect() as connection:
-                    maintenance = Maintenance(
-                        connection,
-                        self._engine,
-                        compress_after=timedelta(days=self._settings.ingest_compress_after_days),
-                        keep_readings=timedelta(days=self._settings.ingest_retention_days),
-                    )
+                    maintenance = Maintenance(connection, self._engine, self._settings.storage_policy)
                     while not self._stop.wait(self._settings.ingest_rollup_seconds):
+                        self._maintained.beat()
                         maintenance.run(_now())
                         _replay(self._settings, connection).run_requested(_now())
+                        self._metrics.rollups_due(maintenance.rollups_due())
+                        self._metrics.maintained(succeeded=True)
             except (psycopg.Error, CareloopError) as error:
                 # Rollups wait in telemetry.rollup_due; ingest itself goes on.
                 log.warning("maintenance will try again: %s", str(error).strip().splitlines()[0])
+                self._maintained.beat()
+                self._metrics.maintained(succeeded=False)
                 self._stop.wait(self._settings.ingest_rollup_seconds)
 
     def _connect(self) -> Connection[DictRow]:

@@ -6,13 +6,17 @@ One process at a time does it, by an advisory lock; the others find it taken and
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from careloop.database.engine import Engine
 from careloop.database.queries import load_queries
+from ingest.storage.policy import StoragePolicy
+from ingest.storage.retention import DAY, Retention, day_of
+
+UPKEEP = load_queries("ingest.storage")
 
 log = logging.getLogger(__name__)
 
@@ -58,20 +62,15 @@ class Maintenance:
     Args:
         connection: In autocommit mode, for this alone.
         engine: What the database is.
-        compress_after: Age from which TimescaleDB compresses; zero never.
-        keep_readings: Age from which readings are dropped; zero keeps them for ever. Their rollups stay.
+        policy: What is kept how long.
     """
 
-    def __init__(
-        self, connection: Connection[DictRow], engine: Engine, *, compress_after: timedelta, keep_readings: timedelta
-    ) -> None:
+    def __init__(self, connection: Connection[DictRow], engine: Engine, policy: StoragePolicy) -> None:
         self._connection = connection
         self._engine = engine
-        self._compress_after = compress_after
-        self._keep = keep_readings
+        self._keep = policy.keep_readings
         self._queries = load_queries("ingest")
-        self._policies_set = False
-        self._dropped_before: datetime | None = None
+        self._retention = Retention(connection, engine, policy)
         self._rolled_up: list[tuple[datetime, datetime]] = []
         self._noted_at: datetime | None = None
 
@@ -81,47 +80,65 @@ class Maintenance:
         if not row or not row["leads"]:
             return
         try:
-            self.set_policies()
+            self._retention.set_policies()
             self.roll_up(now)
             self.note_metrics(now)
-            self.drop_old(now)
+            self._retention.run(now)
         finally:
             self._connection.execute(self._queries["release_maintenance"])
 
-    def set_policies(self) -> None:
-        """Hand compression, retention and the refresh behind ours to TimescaleDB; PostgreSQL has no such thing."""
-        if not self._policies_set:
-            self._connection.execute(
-                self._queries["set_storage_policies"],
-                {"compress_after": self._compress_after, "keep_readings": self._keep},
-            )
-            self._policies_set = True
+    def rollups_due(self) -> int:
+        """Hours whose rollups are out of date."""
+        row = self._connection.execute(self._queries["count_rollups_due"]).fetchone()
+        return int(row["hours"]) if row else 0
 
     def roll_up(self, now: datetime) -> int:
         """Bring the rollups of changed hours up to date.
 
         Hours that retention is about to take are left alone: what the rollups know of them is all there is.
+        TimescaleDB's rollups show an hour or a day that is not over as it is, so there it waits until it is:
+        aggregating it again and again would read an hour of the whole fleet each time.
 
         Returns:
             How many spans were refreshed.
         """
         refreshed = 0
         rows = self._connection.execute(self._queries["find_rollups_due"]).fetchall()
+        if self._engine.name == "timescaledb":
+            for row in rows:
+                if row["bucket"] + HOUR > now and len(row["ids"]) > 1:
+                    self._connection.execute(self._queries["forget_rollups_due"], {"ids": sorted(row["ids"])[:-1]})
+            rows = [row for row in rows if row["bucket"] + HOUR <= now]
         for due in join_hours([(row["bucket"], row["ids"]) for row in rows]):
             from_time = due.from_time
             if self._keep:
-                from_time = max(from_time, _day(now - self._keep) + timedelta(days=1))
+                from_time = max(from_time, day_of(now - self._keep) + DAY)
             if from_time < due.to_time:
-                self._connection.execute(
-                    self._queries["refresh_rollups"], {"from_time": from_time, "to_time": due.to_time}
-                )
+                span = {"from_time": from_time, "to_time": due.to_time}
+                self._connection.execute(self._queries["refresh_hourly"], span)
+                self._connection.execute(UPKEEP["note_latest"], span)
+                self._connection.execute(UPKEEP["add_daily_due"], span)
                 self._rolled_up.append((from_time, due.to_time))
                 refreshed += 1
             # Readings that came meanwhile left rows of their own, which are still there.
             self._connection.execute(self._queries["forget_rollups_due"], {"ids": due.ids})
+        self._roll_up_days(now)
         if refreshed:
             log.info("rolled up %d changed hours", len(rows))
         return refreshed
+
+    def _roll_up_days(self, now: datetime) -> None:
+        # Elsewhere than on TimescaleDB a clock that is wrong may have brought a day of the future.
+        before = day_of(now) if self._engine.name == "timescaledb" else datetime.max.replace(tzinfo=UTC)
+        days = [row["day"] for row in self._connection.execute(UPKEEP["find_daily_due"], {"before": before}).fetchall()]
+        while days:
+            first, count = days[0], 1
+            while count < len(days) and days[count] == first + count * DAY and count < LONGEST_REFRESH // DAY:
+                count += 1
+            span = {"from_time": first, "to_time": first + count * DAY}
+            self._connection.execute(UPKEEP["refresh_daily"], span)
+            self._connection.execute(UPKEEP["forget_daily_due"], span)
+            del days[:count]
 
     def note_metrics(self, now: datetime) -> None:
         """Note which metrics the assets of each model sent in the hours rolled up; now and then."""
@@ -131,23 +148,3 @@ class Maintenance:
             self._connection.execute(self._queries["note_model_metrics"], {"from_time": from_time, "to_time": to_time})
         self._rolled_up.clear()
         self._noted_at = now
-
-    def drop_old(self, now: datetime) -> int:
-        """Drop readings older than the retention, whole days at a time; on TimescaleDB its policy does it.
-
-        Returns:
-            How many days were dropped.
-        """
-        before = _day(now - self._keep)
-        if not self._keep or self._engine.name == "timescaledb" or before == self._dropped_before:
-            return 0
-        row = self._connection.execute(self._queries["drop_readings_before"], {"before": before}).fetchone()
-        self._dropped_before = before
-        dropped = int(row["dropped"]) if row else 0
-        if dropped:
-            log.info("dropped %d days of readings from before %s", dropped, before.date())
-        return dropped
-
-
-def _day(time: datetime) -> datetime:
-    return time.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -117,6 +117,9 @@ SELECT pg_advisory_unlock(7266, 3);
 -- name: find_rollups_due
 SELECT bucket, array_agg(rollup_due_id) AS ids FROM telemetry.rollup_due GROUP BY bucket ORDER BY bucket;
 
+-- name: count_rollups_due
+SELECT count(DISTINCT bucket) AS hours FROM telemetry.rollup_due;
+
 -- name: refresh_hourly
 CALL telemetry.refresh_hourly(%(from_time)s, %(to_time)s);
 

@@ -2,12 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
 
 import psycopg
+from prometheus_client import CollectorRegistry
 from psycopg import Connection
 from psycopg.rows import DictRow
 
@@ -16,6 +17,7 @@ from careloop.errors import CareloopError
 from ingest.announcements import Announcements
 from ingest.decode import Decoded, Delivery, RefusalError, decode
 from ingest.delivery import Request
+from ingest.metrics import IngestMetrics
 from ingest.registry import Registry
 from ingest.store import Batch, DeadLetter, Message, StateChange, Store, Stored
 from ingest.validate import Problem, Span, bad_records, is_unit, span_as_of, validate_events
@@ -65,6 +67,7 @@ class Writer:
         now: The clock.
         pause: Waits some seconds; returns True when the process was told to stop.
         heard: Called after a commit with what shall be sent to devices and topics to listen to.
+        metrics: What is counted.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Writer:
         now: Callable[[], datetime],
         pause: Callable[[float], bool],
         heard: Heard | None = None,
+        metrics: IngestMetrics | None = None,
     ) -> None:
         self._connect = connect
         self._worker = worker
@@ -83,6 +87,7 @@ class Writer:
         self._now = now
         self._pause = pause
         self._heard = heard
+        self._metrics = metrics or IngestMetrics(CollectorRegistry())
         self._announcements = Announcements()
         self._open: tuple[Connection[DictRow], Store, Registry] | None = None
         self._loaded_at: datetime | None = None
@@ -111,6 +116,7 @@ class Writer:
             except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.ProgrammingError, CareloopError) as error:
                 # An outage is no defect: its one line is enough.
                 log.error("%d messages wait for the database: %s", len(messages), _first_line(error))  # noqa: TRY400
+                self._metrics.database_failed()
                 self.close()
             if self._pause(pause_s):
                 raise StoppedError
@@ -142,7 +148,9 @@ class Writer:
         requests = self._announcements.adopt(heard, now)
         if self._heard is not None and (requests or heard.listen_to):
             self._heard(requests, heard.listen_to)
-        _tell(batch, stored)
+        self._metrics.lost(_tell(batch, stored))
+        if batch.messages and (span_us := batch.messages[-1].span_us) is not None:
+            self._metrics.reading_age(self._now().timestamp() - span_us[1] / 1e6)
         return stored
 
     def _opened(self) -> tuple[Connection[DictRow], Store, Registry]:
@@ -172,7 +180,7 @@ def read(delivery: Delivery, decoded: Callable[[Delivery], Decoded] = decode) ->
     # A decoder that fails in a way nobody thought of is our defect; but a message must never stop those behind it, nor
     # come again for ever. It is kept, and can be replayed once the defect is mended.
     except Exception as error:
-        log.exception("cannot decode %s on %s", delivery.identity, delivery.topic)
+        log.exception("cannot decode %s on %s", delivery.identity, delivery.topic, extra=about(delivery))
         return delivery, Problem("malformed", f"{type(error).__name__}: {error}"[:LONGEST_DETAIL])
 
 
@@ -220,15 +228,24 @@ def _prepare(
     return batch
 
 
-def _tell(batch: Batch, stored: Stored) -> None:
+def _tell(batch: Batch, stored: Stored) -> Mapping[str, int]:
+    """Log what could not be stored, a line for each reason; returns how much it was by reason."""
     log.debug("stored %s", stored)
     if not stored.dead_letters:
-        return
+        return {}
     letters = [(letter.delivery, letter.problem) for letter in batch.dead_letters]
     letters += [(message.delivery, problem) for message in batch.messages for problem in message.problems]
-    for reason, count in Counter(problem.reason for _, problem in letters).items():
+    reasons = Counter(problem.reason for _, problem in letters)
+    for reason, count in reasons.items():
         delivery, problem = next(letter for letter in letters if letter[1].reason == reason)
         log.warning(
             "%d × %s to the dead letters; one is %s on %s: %s",
             count, reason, delivery.identity, delivery.topic, problem.detail[:200],
+            extra={**about(delivery), "reason": reason, "count": count},
         )  # fmt: skip
+    return reasons
+
+
+def about(delivery: Delivery) -> dict[str, str]:
+    """Which message a log line is about."""
+    return {"identity": str(delivery.identity), "topic": delivery.topic}

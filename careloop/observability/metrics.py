@@ -4,9 +4,12 @@ Each room declares its own in a `metrics.py`, on a registry that its `main` make
 """
 
 import gc
+from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, Metric, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from careloop import __version__
 from careloop.observability.server import Render
@@ -36,3 +39,20 @@ def render_from(registry: CollectorRegistry) -> Render:
         return content_type, encode(registry)
 
     return render
+
+
+def counted_elsewhere(registry: CollectorRegistry, name: str, text: str, read: Callable[[], float]) -> None:
+    """A counter whose value is asked for at each scrape: for what is counted anyway, by a plain number.
+
+    Args:
+        registry: That it is shown from.
+        name: Ends in `_total`.
+        text: Its help.
+        read: The number so far; never falls.
+    """
+
+    class Elsewhere(Collector):
+        def collect(self) -> Iterable[Metric]:
+            yield CounterMetricFamily(name.removesuffix("_total"), text, value=read())
+
+    registry.register(Elsewhere())
