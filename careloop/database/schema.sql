@@ -523,3 +523,289 @@ CREATE TABLE scheduling.plan_obstacle (
     reason      text NOT NULL,
     noticed_at  timestamptz NOT NULL
 );
+
+-- Identities of devices, and what each may reach on the broker. Private keys and passwords are not here, only hashes.
+
+-- One key per batch of machines, which each of them turns into an identity of its own.
+CREATE TABLE service.claim_key (
+    claim_key_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch            text NOT NULL,
+    -- What a claiming device is; of a gateway's batch, what the machines behind it are.
+    model_id         bigint NOT NULL REFERENCES service.product_model,
+    gateway          boolean NOT NULL,
+    serial_pattern   text,
+    serials          text[],
+    -- The machines that a gateway may bring along; none when null.
+    asset_pattern    text,
+    -- Whether a serial number without an asset is registered, or refused.
+    register_assets  boolean NOT NULL,
+    -- The key itself is shown once; only its SHA-256 is kept (256 random bits need no salt or stretching).
+    key_hash         bytea NOT NULL UNIQUE,
+    max_claims       integer NOT NULL CHECK (max_claims > 0),
+    claims           integer NOT NULL DEFAULT 0,
+    created_at       timestamptz NOT NULL,
+    expires_at       timestamptz NOT NULL,
+    revoked_at       timestamptz,
+    CHECK (claims <= max_claims),
+    CHECK ((serial_pattern IS NULL) <> (serials IS NULL))
+);
+
+CREATE TABLE service.device (
+    device_id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Its user name at the broker: the serial number of the asset it is, or of a gateway, which is no asset.
+    agent_id                text NOT NULL UNIQUE,
+    claim_key_id            bigint NOT NULL REFERENCES service.claim_key,
+    gateway                 boolean NOT NULL,
+    kind                    text NOT NULL CHECK (kind IN ('password', 'certificate')),
+    state                   text NOT NULL CHECK (state IN ('active', 'revoked', 'released')),
+    -- SHA-256 of what only this device has: its public key, or the secret that it made. A claim that shows the same
+    -- again is the same claim; null: it cannot be repeated.
+    proof_hash              bytea,
+    -- The password follows from the device's secret and this; so it can be told again without being kept.
+    password_salt           bytea,
+    -- As Mosquitto keeps it: $7$iterations$salt$hash (PBKDF2, SHA-512).
+    password_hash           text,
+    -- The one before, by which only the renewal that replaced it can be repeated.
+    previous_password_hash  text,
+    claimed_at              timestamptz NOT NULL,
+    renewed_at              timestamptz,
+    ended_at                timestamptz,
+    CHECK ((state = 'active') = (ended_at IS NULL)),
+    CHECK (state <> 'active' OR (kind = 'password') = (password_hash IS NOT NULL))
+);
+CREATE INDEX device_state ON service.device (state, device_id);
+
+-- Every certificate that the platform's CA signed.
+CREATE TABLE service.device_certificate (
+    -- Hexadecimal, lower case.
+    serial_number    text PRIMARY KEY,
+    device_id        bigint NOT NULL REFERENCES service.device,
+    public_key_hash  bytea NOT NULL,
+    certificate      text NOT NULL,
+    issued_at        timestamptz NOT NULL,
+    expires_at       timestamptz NOT NULL,
+    revoked_at       timestamptz
+);
+CREATE INDEX device_certificate_device ON service.device_certificate (device_id, issued_at);
+CREATE INDEX device_certificate_revoked ON service.device_certificate (expires_at) WHERE revoked_at IS NOT NULL;
+
+-- The machines that a gateway speaks for; one gateway each.
+CREATE TABLE service.device_asset (
+    asset_id   integer PRIMARY KEY REFERENCES service.asset,
+    device_id  bigint NOT NULL REFERENCES service.device
+);
+CREATE INDEX device_asset_device ON service.device_asset (device_id);
+
+-- Counts up in every transaction that changes who may reach what, so that the broker's files follow.
+CREATE TABLE service.device_revision (
+    only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    revision  bigint NOT NULL
+);
+INSERT INTO service.device_revision (revision) VALUES (0);
+
+-- What people want of an agent (the API writes) and what became of it (ingest writes).
+CREATE TABLE service.agent_config (
+    agent_id    text PRIMARY KEY CHECK (agent_id ~ '^[A-Za-z0-9._-]{1,64}$'),
+    -- Counts the changes; the agent reports which one it saw last.
+    version     integer NOT NULL DEFAULT 1,
+    settings    jsonb NOT NULL,
+    hash        text NOT NULL,
+    changed_at  timestamptz NOT NULL,
+    changed_by  text NOT NULL
+);
+
+CREATE TABLE service.agent_command (
+    -- For pages and for the order of sending.
+    number      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- What the agent knows it by; never used twice, also not by a database restored from a backup.
+    command_id  uuid NOT NULL UNIQUE DEFAULT gen_random_uuid(),
+    agent_id    text NOT NULL CHECK (agent_id ~ '^[A-Za-z0-9._-]{1,64}$'),
+    kind        text NOT NULL CHECK (kind IN ('self_test', 'set_interval', 'upload_log')),
+    arguments   jsonb NOT NULL DEFAULT '{}',
+    issued_at   timestamptz NOT NULL,
+    issued_by   text NOT NULL,
+    expires_at  timestamptz NOT NULL CHECK (expires_at > issued_at)
+);
+CREATE INDEX agent_command_agent ON service.agent_command (agent_id, number);
+CREATE INDEX agent_command_expires_at ON service.agent_command (expires_at);
+
+-- As ingest, which sends them, sees them.
+CREATE VIEW telemetry.desired_config AS
+    SELECT agent_id, version, settings, hash FROM service.agent_config;
+
+CREATE VIEW telemetry.issued_command AS
+    SELECT number, command_id, agent_id, kind, arguments, expires_at FROM service.agent_command;
+
+-- Attempts to hand them to the broker. `sent_at` is when it first took one; a configuration is retained there, a command
+-- is taken only for an agent that is subscribed.
+CREATE TABLE telemetry.config_delivery (
+    agent_id  text PRIMARY KEY,
+    version   integer NOT NULL,
+    attempts  integer NOT NULL,
+    tried_at  timestamptz NOT NULL,
+    sent_at   timestamptz
+);
+
+CREATE TABLE telemetry.command_delivery (
+    command_id  uuid PRIMARY KEY,
+    attempts    integer NOT NULL,
+    tried_at    timestamptz NOT NULL,
+    sent_at     timestamptz
+);
+
+-- From the agent's own state: when it last spoke, and what became of the configuration that it saw last.
+CREATE TABLE telemetry.agent_report (
+    agent_id         text PRIMARY KEY,
+    seen_at          timestamptz NOT NULL,
+    config_version   integer NOT NULL DEFAULT 0,
+    config_status    text NOT NULL DEFAULT 'applied' CHECK (config_status IN ('applied', 'refused', 'rolled_back')),
+    config_reason    text NOT NULL DEFAULT '',
+    config_hash      text NOT NULL DEFAULT '',
+    config_proved    boolean NOT NULL DEFAULT true,
+    -- When that was first reported.
+    config_since     timestamptz NOT NULL
+);
+
+-- The first result of a command counts; an agent executes it once, but may report it twice.
+CREATE TABLE telemetry.command_result (
+    command_id   uuid PRIMARY KEY,
+    agent_id     text NOT NULL,
+    status       text NOT NULL CHECK (status IN ('done', 'failed', 'refused', 'expired')),
+    reason       text NOT NULL,
+    output       jsonb NOT NULL,
+    finished_at  timestamptz NOT NULL,
+    received_at  timestamptz NOT NULL
+);
+
+-- The last reading of each metric of each asset in the hours that are rolled up. Kept by ingest's maintenance with the
+-- rollups, and not with each message: what came since the earliest hour of telemetry.rollup_due is looked up in
+-- telemetry.reading. So the page of a fleet costs ingest nothing, and an asset silent for a year costs the page nothing.
+CREATE TABLE telemetry.latest (
+    asset_id   integer NOT NULL,
+    metric_id  smallint NOT NULL,
+    time       timestamptz NOT NULL,
+    value      double precision NOT NULL,
+    PRIMARY KEY (asset_id, metric_id)
+) WITH (fillfactor = 80);
+
+-- Identities leave by age; where ranges of pages are not summed up at once, looking for the old ones reads all new ones.
+ALTER INDEX telemetry.message_received_at SET (autosummarize = on);
+CREATE INDEX dead_letter_received_at ON telemetry.dead_letter (received_at);
+
+-- Days whose hourly rollups changed since the daily one was computed. On TimescaleDB a day waits here until it is over:
+-- until then the daily rollup shows it as it is.
+CREATE TABLE telemetry.daily_due (day timestamptz PRIMARY KEY);
+
+-- What a device said once of its later messages: a Sparkplug birth, a discovery message of Home Assistant. Kept, so that
+-- any ingest worker can read what follows, also after a restart.
+CREATE TABLE telemetry.announcement (
+    format        text NOT NULL CHECK (format IN ('sparkplug', 'home_assistant')),
+    -- Who said it: an edge node or a device of it, a discovery topic. A later announcement replaces it.
+    source        text NOT NULL,
+    -- What is looked up at once: an edge node with its devices, a state topic.
+    family        text NOT NULL,
+    announced_at  timestamptz NOT NULL,
+    body          jsonb NOT NULL,
+    PRIMARY KEY (format, source)
+);
+CREATE INDEX announcement_family ON telemetry.announcement (format, family);
+
+-- What came in and needs a person: dead letters to be tried again, metrics that nobody declared.
+
+-- The API asks for dead letters to be tried again; ingest, which owns them, does it and says what became of it.
+CREATE TABLE service.dead_letter_replay (
+    replay_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Those of one message, of one reason, of one serial number; all where none is given.
+    dead_letter_id  bigint,
+    reason          text,
+    serial          text,
+    requested_by    text NOT NULL,
+    requested_at    timestamptz NOT NULL
+);
+
+CREATE VIEW telemetry.replay_request AS
+    SELECT replay_id, dead_letter_id, reason, serial FROM service.dead_letter_replay;
+
+CREATE TABLE telemetry.replay_result (
+    replay_id    bigint PRIMARY KEY,
+    -- Messages tried, and of those the ones of which nothing is left among the dead letters.
+    messages     integer NOT NULL,
+    settled      integer NOT NULL,
+    readings     bigint NOT NULL,
+    events       bigint NOT NULL,
+    finished_at  timestamptz NOT NULL
+);
+
+-- Which metrics the assets of a product model really send, kept by ingest's maintenance from the hours it rolls up.
+CREATE TABLE telemetry.model_metric (
+    model          text NOT NULL,
+    metric_id      smallint NOT NULL REFERENCES telemetry.metric,
+    first_seen_at  timestamptz NOT NULL,
+    PRIMARY KEY (model, metric_id)
+);
+
+-- A metric that a model sends and does not declare waits for somebody to accept or to ignore it.
+CREATE TABLE service.metric_review (
+    model_id     bigint NOT NULL REFERENCES service.product_model ON DELETE CASCADE,
+    metric_name  text NOT NULL,
+    decision     text NOT NULL CHECK (decision IN ('accepted', 'ignored')),
+    decided_by   text NOT NULL,
+    decided_at   timestamptz NOT NULL,
+    PRIMARY KEY (model_id, metric_name)
+);
+
+-- What was known at an earlier moment. A message keeps when it was received and which span of time it speaks of; a
+-- reading that came late is told from the others by that.
+ALTER TABLE telemetry.message ADD COLUMN first_time timestamptz, ADD COLUMN last_time timestamptz;
+
+-- Readings with times in [from_time, to_time) as they were known at received_by: those are left out that only messages
+-- received later speak of. Good for as long as identities are kept (CARELOOP_INGEST_RETENTION_IDENTITY_DAYS); before that
+-- everything counts as received in time.
+CREATE FUNCTION telemetry.reading_as_received(received_by timestamptz, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE ("time" timestamptz, asset_id integer, metric_id smallint, value double precision)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH late AS MATERIALIZED (
+        SELECT m.asset_id, m.first_time, m.last_time FROM telemetry.message m
+        WHERE m.readings > 0 AND m.received_at > received_by AND m.first_time < to_time AND m.last_time >= from_time
+    )
+    SELECT r.time, r.asset_id, r.metric_id, r.value::double precision
+    FROM telemetry.reading r
+    WHERE r.time >= from_time AND r.time < to_time
+      AND (
+        NOT EXISTS (
+            SELECT FROM late WHERE late.asset_id = r.asset_id AND r.time BETWEEN late.first_time AND late.last_time)
+        OR EXISTS (
+            SELECT FROM telemetry.message m
+            WHERE m.asset_id = r.asset_id AND m.readings > 0 AND m.received_at <= received_by
+              AND r.time BETWEEN m.first_time AND m.last_time)
+      );
+END
+$$;
+
+-- The same of events.
+CREATE FUNCTION telemetry.event_as_received(received_by timestamptz, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE ("time" timestamptz, asset_id integer, code text)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH late AS MATERIALIZED (
+        SELECT m.asset_id, m.first_time, m.last_time FROM telemetry.message m
+        WHERE m.events > 0 AND m.received_at > received_by AND m.first_time < to_time AND m.last_time >= from_time
+    )
+    SELECT e.time, e.asset_id, e.code
+    FROM telemetry.event e
+    WHERE e.time >= from_time AND e.time < to_time
+      AND (
+        NOT EXISTS (
+            SELECT FROM late WHERE late.asset_id = e.asset_id AND e.time BETWEEN late.first_time AND late.last_time)
+        OR EXISTS (
+            SELECT FROM telemetry.message m
+            WHERE m.asset_id = e.asset_id AND m.events > 0 AND m.received_at <= received_by
+              AND e.time BETWEEN m.first_time AND m.last_time)
+      );
+END
+$$;

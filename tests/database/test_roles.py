@@ -42,7 +42,7 @@ ALLOWED = [
     ("ingest", "SELECT telemetry.ensure_reading_day('2015-07-01')"),
     ("ingest", "INSERT INTO telemetry.metric (name, learned, first_seen_at) VALUES ('m', true, now())"),
     ("ingest", "DELETE FROM telemetry.hourly"),
-    ("ingest", "CALL telemetry.refresh_rollups('2015-07-01', '2015-07-02')"),
+    ("ingest", "CALL telemetry.refresh_hourly('2015-07-01', '2015-07-02')"),
     ("ingest", "SELECT telemetry.drop_readings_before('2000-01-01')"),
     ("predictor", "SELECT * FROM telemetry.hourly, telemetry.reading, telemetry.event"),
     ("predictor", "DELETE FROM prediction.score"),

@@ -25,6 +25,7 @@ from careloop.database.engine import connect, detect_engine
 from careloop.database.migrations import migrate
 from ingest.decode import Delivery, identity_of
 from ingest.maintenance import Maintenance
+from ingest.storage.policy import StoragePolicy
 from ingest.store import Stored
 from ingest.writer import Limits, Writer, read
 
@@ -173,13 +174,11 @@ class Line:
     def write(self, *deliveries: Delivery) -> Stored:
         return self.writer.write([read(delivery) for delivery in deliveries])
 
-    def maintenance(self, *, compress_after_days: int = 0, keep_days: int = 0) -> Maintenance:
-        return Maintenance(
-            self.connection,
-            detect_engine(self.connection),
-            compress_after=timedelta(days=compress_after_days),
-            keep_readings=timedelta(days=keep_days),
+    def maintenance(self, *, compress_after_days: int = 0, keep_days: int = 0, **keep: timedelta) -> Maintenance:
+        policy = StoragePolicy(
+            compress_after=timedelta(days=compress_after_days), keep_readings=timedelta(days=keep_days), **keep
         )
+        return Maintenance(self.connection, detect_engine(self.connection), policy)
 
     def rows(self, sql: str) -> list[tuple]:
         return [tuple(row.values()) for row in self.connection.execute(sql).fetchall()]

@@ -5,7 +5,6 @@ CREATE TABLE telemetry.reading (
     metric_id  smallint NOT NULL,
     value      double precision NOT NULL
 ) PARTITION BY RANGE (time);
-CREATE INDEX reading_asset_metric_time ON telemetry.reading (asset_id, metric_id, time DESC);
 
 -- Runs as the schema's owner, so that ingest needs no right to create tables elsewhere.
 CREATE FUNCTION telemetry.ensure_reading_day(day date) RETURNS void
@@ -22,10 +21,38 @@ BEGIN
         RETURN;
     END IF;
     -- Made apart and then attached: CREATE TABLE … PARTITION OF would wait for every reader of any day.
-    EXECUTE format('CREATE TABLE telemetry.%I (LIKE telemetry.reading INCLUDING INDEXES)', partition_name);
+    EXECUTE format('CREATE TABLE telemetry.%I (LIKE telemetry.reading)', partition_name);
+    -- An index of its own and not the parent's: settling the day will change it.
+    EXECUTE format('CREATE INDEX %I ON telemetry.%I (asset_id, metric_id, time DESC)',
+        partition_name || '_asset_metric_time', partition_name);
     EXECUTE format(
         'ALTER TABLE telemetry.reading ATTACH PARTITION telemetry.%I FOR VALUES FROM (%L) TO (%L)',
         partition_name, day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00');
+END
+$$;
+
+-- Puts days in order that few readings come to any more: rows sorted by asset, metric and time, so that a series lies
+-- in few pages, and then an index of ranges of pages, a thousandth of the size. While that is done, only that day waits.
+CREATE FUNCTION telemetry.settle_readings_before(before timestamptz) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    partition_name text;
+BEGIN
+    SELECT c.relname INTO partition_name
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'telemetry.reading'::regclass
+      AND to_date(right(c.relname, 8), 'YYYYMMDD') + 1 <= (before AT TIME ZONE 'UTC')::date
+      AND to_regclass(format('telemetry.%I', c.relname || '_asset_metric_time')) IS NOT NULL
+    ORDER BY c.relname LIMIT 1;
+    IF partition_name IS NULL THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format('CLUSTER telemetry.%I USING %I', partition_name, partition_name || '_asset_metric_time');
+    EXECUTE format('CREATE INDEX %I ON telemetry.%I USING brin (asset_id, metric_id, time) '
+        'WITH (pages_per_range = 8, autosummarize = on)', partition_name || '_ranges', partition_name);
+    EXECUTE format('DROP INDEX telemetry.%I', partition_name || '_asset_metric_time');
+    EXECUTE format('ANALYZE telemetry.%I', partition_name);
+    RETURN 1;
 END
 $$;
 
@@ -45,20 +72,29 @@ CREATE TABLE telemetry.daily (LIKE telemetry.hourly);
 ALTER TABLE telemetry.daily ADD PRIMARY KEY (asset_id, metric_id, bucket);
 CREATE INDEX daily_bucket ON telemetry.daily (bucket);
 
--- The same call on both engines: brings both rollups up to date for [from_time, to_time).
-CREATE PROCEDURE telemetry.refresh_rollups(from_time timestamptz, to_time timestamptz)
+-- The same calls on both engines: bring a rollup up to date for the hours or days that [from_time, to_time) touches.
+CREATE PROCEDURE telemetry.refresh_hourly(from_time timestamptz, to_time timestamptz)
+LANGUAGE plpgsql AS $$
+DECLARE
+    from_hour timestamptz := date_trunc('hour', from_time, 'UTC');
+    to_hour timestamptz := date_trunc('hour', to_time - interval '1 microsecond', 'UTC') + interval '1 hour';
+BEGIN
+    DELETE FROM telemetry.hourly WHERE bucket >= from_hour AND bucket < to_hour;
+    INSERT INTO telemetry.hourly
+        SELECT date_trunc('hour', time, 'UTC'), asset_id, metric_id, count(*), sum(value), min(value), max(value)
+        FROM telemetry.reading
+        WHERE time >= from_hour AND time < to_hour
+        GROUP BY 1, 2, 3;
+END
+$$;
+
+-- From hourly, which must be up to date for the same span.
+CREATE PROCEDURE telemetry.refresh_daily(from_time timestamptz, to_time timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
     from_day timestamptz := date_trunc('day', from_time, 'UTC');
     to_day timestamptz := date_trunc('day', to_time - interval '1 microsecond', 'UTC') + interval '1 day';
 BEGIN
-    DELETE FROM telemetry.hourly WHERE bucket >= date_trunc('hour', from_time, 'UTC') AND bucket < to_time;
-    INSERT INTO telemetry.hourly
-        SELECT date_trunc('hour', time, 'UTC'), asset_id, metric_id, count(*), sum(value), min(value), max(value)
-        FROM telemetry.reading
-        WHERE time >= date_trunc('hour', from_time, 'UTC')
-          AND time < date_trunc('hour', to_time - interval '1 microsecond', 'UTC') + interval '1 hour'
-        GROUP BY 1, 2, 3;
     DELETE FROM telemetry.daily WHERE bucket >= from_day AND bucket < to_day;
     INSERT INTO telemetry.daily
         SELECT date_trunc('day', bucket, 'UTC'), asset_id, metric_id,
@@ -87,6 +123,10 @@ BEGIN
 END
 $$;
 
--- The same call on both engines. Here ingest's maintenance does by itself what TimescaleDB's policies do there.
-CREATE PROCEDURE telemetry.set_storage_policies(compress_after interval, keep_readings interval)
+-- The same calls on both engines. Here ingest's maintenance does by itself what TimescaleDB's policies do there.
+CREATE PROCEDURE telemetry.set_retention_policy(relation regclass, keep interval)
+LANGUAGE plpgsql AS $$ BEGIN END $$;
+
+CREATE PROCEDURE telemetry.set_storage_policies(
+    compress_after interval, keep_readings interval, keep_hourly interval, keep_daily interval)
 LANGUAGE plpgsql AS $$ BEGIN END $$;
