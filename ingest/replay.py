@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from math import isfinite
 from operator import itemgetter
 from typing import Any
+from uuid import UUID
 
 import orjson
 from psycopg import Connection
@@ -17,9 +18,10 @@ from psycopg.rows import DictRow
 
 from careloop.contract.messages import Event
 from careloop.database.queries import load_queries
+from ingest.announcements import Announcements
 from ingest.decode import Decoded, Delivery, identity_of
 from ingest.registry import Registry
-from ingest.validate import Problem, Row, Span, bad_records, validate_events, validate_readings
+from ingest.validate import Problem, Row, Span, bad_records, is_unit, validate_events, validate_readings
 
 QUERIES = load_queries("ingest")
 WORKER = "replay-dead-letters"
@@ -103,6 +105,7 @@ class Replay:
         self._connection = connection
         self._registry = registry
         self._read = read
+        self._announcements = Announcements()
         self._span = span
 
     def run_requested(self, now: datetime) -> int:
@@ -129,6 +132,7 @@ class Replay:
         Those that come up meanwhile are left for another time.
         """
         self._registry.load(self._connection)
+        self._announcements.forget()
         where = {"dead_letter_id": selection.dead_letter_id, "reason": selection.reason, "serial": selection.serial}
         newest = self._one("newest_dead_letter", {})["newest"]
         outcome, after = Outcome(), 0
@@ -154,7 +158,7 @@ class Replay:
             received_at=letter["received_at"].astimezone(UTC),
             identity=identity_of(letter["topic"], payload),
         )
-        found = self._sort(delivery, now)
+        found = self._sort(delivery, letter["message_id"], now)
         for day in sorted({time_us // _DAY_US for time_us, _, _ in found.rows}):
             self._connection.execute(QUERIES["ensure_reading_day"], {"day": _EPOCH_DAY + timedelta(days=day)})
         with self._connection.transaction():
@@ -169,8 +173,10 @@ class Replay:
             self._connection.execute(QUERIES["count_progress"], {**counted, "readings": readings, "events": events})
         return Outcome(1, int(left == 0), readings, events)
 
-    def _sort(self, delivery: Delivery, now: datetime) -> _Sorted:
-        _, decoded = self._read(delivery)
+    def _sort(self, delivery: Delivery, message_id: UUID, now: datetime) -> _Sorted:
+        decoded = self._decode(delivery, message_id)
+        if decoded is None:
+            return _Sorted()
         if isinstance(decoded, Problem):
             return _Sorted(problems=[decoded])
         if decoded.state is not None:
@@ -181,13 +187,24 @@ class Replay:
             detail = f"no asset has the serial number {decoded.serial}; register it first"
             return _Sorted(problems=[Problem("unknown_asset", detail)])
         seen = {
-            reading.metric: (reading.unit, decoded.serial) for reading in decoded.readings if isfinite(reading.value)
+            reading.metric: (reading.unit, decoded.serial)
+            for reading in decoded.readings
+            if isfinite(reading.value) and is_unit(reading.unit)
         }
         self._registry.learn(self._connection, seen, now)
         span = self._span(now)
         rows, problems = validate_readings(decoded.readings, self._registry.metrics, span)
         events, event_problems = validate_events(decoded.events, span)
         return _Sorted(asset_id, rows, events, [*problems, *event_problems, *bad_records(decoded.bad)])
+
+    def _decode(self, delivery: Delivery, message_id: UUID) -> Decoded | Problem | None:
+        """What a message says, or the part of it that is about the asset meant; None when it says nothing any more."""
+        resolved, _ = self._announcements.resolve(self._connection, [self._read(delivery)])
+        for part, item in resolved:
+            identities = (part.identity_stored(timed_on_arrival=timed) for timed in (False, True))
+            if not part.part or message_id in identities:
+                return item
+        return None
 
     def _store(self, letter: Mapping[str, Any], found: _Sorted) -> tuple[int, int]:
         """Add what is not there yet; returns readings and events added."""

@@ -8,6 +8,10 @@ import pytest
 
 from ingest.decode import Decoder, Formats
 from ingest.formats.sparkplug_wire import parse_payload
+from ingest.registry import Registry
+from ingest.replay import Replay, Selection
+from ingest.validate import OLDEST, Span
+from ingest.writer import read
 from tests.contract.conftest import Line, cases, delivery_of, formats_of, payload_of
 
 CASES: dict[str, dict[str, Any]] = {f"{kind}-{case['name']}": case for kind, case in cases()}
@@ -133,3 +137,26 @@ def test_every_captured_message_is_accounted_for(line: Line) -> None:
     assert set(line.reasons()) <= {
         "bad_record", "bad_topic", "malformed", "unknown_alias", "unknown_asset", "wrong_unit", "in_future",
     }  # fmt: skip
+
+
+def test_parts_and_data_before_birth_are_replayed(line: Line) -> None:
+    (gateway,) = deliveries("thingsboard-gateway")
+    node_birth, device_birth, device_data, *_ = deliveries("sparkplug-all-types")
+    line.connection.execute("UPDATE service.asset SET serial = 'other' WHERE serial = 'DeviceB'")
+    line.write(gateway, device_data)
+    assert line.reasons() == ["unknown_alias", "unknown_asset"]
+    line.connection.execute("UPDATE service.asset SET serial = 'DeviceB' WHERE serial = 'other'")
+    line.write(node_birth, device_birth)
+    replay = Replay(
+        line.connection,
+        Registry(learned_metrics=1000, learned_metrics_per_asset=100),
+        read=lambda delivery: read(delivery, line.decoder.decode),
+        span=lambda now: Span(OLDEST, now),
+    )
+    outcome = replay.run(Selection(), line.now)
+    # What stays is about the text in the birth and in the data.
+    assert (outcome.readings, line.reasons()) == (7, ["bad_record", "bad_record"])
+    wanted = expected("sparkplug-all-types", "dev-1") + expected("thingsboard-gateway")
+    assert [row for row in line.readings() if row[0] != "gw-7"] == sorted(wanted)
+    assert replay.run(Selection(), line.now).readings == 0
+    assert line.write(gateway, device_data).readings == 0
