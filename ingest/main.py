@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
@@ -88,6 +89,8 @@ def replay_dead_letters(
 
 
 def _replay(settings: IngestSettings, connection: Connection[DictRow]) -> Replay:
+    # Sequence numbers mean nothing in what is tried again.
+    decoder = Decoder(replace(settings.formats, follow_sequences=False))
     retention = timedelta(days=settings.ingest_retention_days)
     return Replay(
         connection,
@@ -95,7 +98,7 @@ def _replay(settings: IngestSettings, connection: Connection[DictRow]) -> Replay
             learned_metrics=settings.ingest_learned_metrics,
             learned_metrics_per_asset=settings.ingest_learned_metrics_per_asset,
         ),
-        read=read,
+        read=lambda delivery: read(delivery, decoder.decode),
         span=lambda now: span_as_of(now, future=timedelta(hours=settings.ingest_future_hours), keep=retention or None),
     )
 

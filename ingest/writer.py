@@ -206,7 +206,7 @@ def _prepare(
         if isinstance(decoded, Decoded) and asset_id is None:
             problem = Problem("unknown_asset", f"no asset has the serial number {decoded.serial}; register it first")
         if problem is not None:
-            batch.dead_letters.append(DeadLetter(delivery, delivery.identity, problem))
+            batch.dead_letters.append(DeadLetter(delivery, delivery.identity_stored(timed_on_arrival=False), problem))
         elif isinstance(decoded, Decoded) and asset_id is not None:
             known.append((delivery, decoded, asset_id))
     metrics = registry.metrics
