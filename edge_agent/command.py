@@ -9,8 +9,10 @@ from careloop.cli import USAGE_ERROR, Command
 WHAT_TO_DO = """careloop edge: say what to do:
   careloop edge example > edge.toml       write a configuration to start from
   careloop edge check edge.toml           see whether it is right, and what is wrong by line
+  careloop edge check --read edge.toml    and read every source once
   careloop edge run --config edge.toml    run the agent (CARELOOP_BROKER_URL names the broker)
   careloop edge claim --into DIR …        get an identity from the platform by a claim key
+  careloop edge schema                    the configuration's JSON Schema, for editors
   careloop edge catalogue | fleet         what the simulator offers, as JSON"""
 
 
@@ -33,6 +35,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     claim.add_argument("--into", type=Path, required=True, help="directory for the identity")
     check = actions.add_parser("check", help="explain what is wrong with a configuration, by line")
     check.add_argument("file", type=Path)
+    check.add_argument("--read", action="store_true", help="also read every source once, and tell what came")
+    check.add_argument(
+        "--seconds", type=float, default=10.0, help="with --read: how long to wait for each source (default 10)"
+    )
+    actions.add_parser("schema", help="print the configuration's JSON Schema")
     actions.add_parser("example", help="print a configuration to start from")
     actions.add_parser("catalogue", help="print the simulator's kinds of machine as JSON")
     fleet = actions.add_parser("fleet", help="print the simulated assets of a configuration as JSON")
@@ -43,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.action is None:
         print(WHAT_TO_DO, file=sys.stderr)
         return USAGE_ERROR
-    from edge_agent import main  # noqa: PLC0415 - the overview must not need the libraries
+    from edge_agent import checking, main  # noqa: PLC0415 - the overview must not need the libraries
 
     match options.action:
         case "run":
@@ -59,7 +66,9 @@ def _run(options: argparse.Namespace) -> int:
                 ca_file=options.ca_file,
             )
         case "check":
-            code = main.check(options.file)
+            code = main.check(options.file, read_s=options.seconds if options.read else None)
+        case "schema":
+            code = checking.print_schema()
         case "example":
             code = main.print_example()
         case "catalogue":

@@ -22,6 +22,7 @@ from careloop.logs import configure_logging
 from careloop.stepping import Answer, serve_steps
 from edge_agent.agent import Agent
 from edge_agent.buffer import Buffer
+from edge_agent.checking import check as check_configuration
 from edge_agent.config import EdgeConfig, load_config
 from edge_agent.identity.claim import claim as get_identity
 from edge_agent.identity.directory import IdentityDirectory
@@ -103,17 +104,10 @@ def claim(
     return 0
 
 
-def check(file: Path) -> int:
-    """Say that a configuration is right, and what it means; what is wrong is raised."""
-    config = load_config(file)
-    print(f"{file}: right")
-    print(f"  agent {config.agent.id}, {len(config.rules)} rules, buffer up to {config.buffer.max_bytes:,} bytes")
-    for rule in config.rules:
-        print(f"  rule {rule.metric}{f' of {rule.serial}' if rule.serial else ''}: {rule.describe()}")
-    for source in config.sources:
-        count = f", {len(Simulator(source).fleet)} assets" if isinstance(source, SimulatorConfig) else ""
-        print(f"  source {source.name or source.kind}: {source.kind}, every {source.interval_s:g} s{count}")
-    return 0
+def check(file: Path, *, read_s: float | None) -> int:
+    """Say that a configuration is right, and what it means; with `read_s` also what every source brings."""
+    configure_logging(EdgeSettings().log_level)
+    return check_configuration(file, CLOCK, read_s=read_s)
 
 
 def print_example() -> int:

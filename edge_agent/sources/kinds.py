@@ -3,6 +3,7 @@
 A kind's module, and with it its library, is imported when a configuration names the kind, not before.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, NamedTuple, Union, cast
 
@@ -58,13 +59,33 @@ def build_source(config: SourceConfig, clock: Clock) -> Source:
     Raises:
         CareloopError: Its library is not installed.
     """
+    try:
+        build = _builder(config)
+    except _MissingLibraryError as error:
+        raise CareloopError(f"source {config.name or config.kind}: {error}") from error
+    return build(config, clock)
+
+
+def missing_library(config: SourceConfig) -> str | None:
+    """What is not installed here, and what brings it; None when the source could run."""
+    try:
+        _builder(config)
+    except _MissingLibraryError as error:
+        return str(error)
+    return None
+
+
+class _MissingLibraryError(Exception):
+    """The kind's library is not installed."""
+
+
+def _builder(config: SourceConfig) -> Callable[[SourceConfig, Clock], Source]:
     kind = next(kind for kind in KINDS if type(config) is kind.config)
     module, _, function = kind.builder.partition(":")
     try:
-        build = getattr(import_module(module), function)
+        found = getattr(import_module(module), function)
     except ModuleNotFoundError as error:
-        raise CareloopError(
-            f"source {config.name or config.kind}: kind {config.kind} needs the library {error.name!r}; "
-            f"pip install 'careloop[{kind.extra}]' brings it"
+        raise _MissingLibraryError(
+            f"kind {config.kind} needs the library {error.name!r}; pip install 'careloop[{kind.extra}]' brings it"
         ) from error
-    return cast("Source", build(config, clock))
+    return cast("Callable[[SourceConfig, Clock], Source]", found)

@@ -53,16 +53,14 @@ class MqttSource(Source):
     Args:
         config: The broker, its topics and what payloads mean.
         clock: The clocks.
-        lasting: Whether the broker shall keep a session for us; not when somebody only looks what comes.
     """
 
-    def __init__(self, config: MqttConfig, clock: Clock, *, lasting: bool = True) -> None:
+    def __init__(self, config: MqttConfig, clock: Clock) -> None:
         self.name = config.name or config.kind
         # What came is fetched this often; it does not come any faster or slower by it.
         self.interval_s = STREAM_INTERVAL_S
         self._config = config
         self._clock = clock
-        self._lasting = lasting
         self._mapper = Mapper(config, self.name)
         self._parse = None if config.format in {"json", "value"} else line_parser(config)
         self._patterns = [pattern_of(topic) for topic in config.topics]
@@ -96,11 +94,11 @@ class MqttSource(Source):
                 # Said at every poll would be no help: without it nothing will ever come.
                 self._hand_over.put(Parcel(error))
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho
-        properties.SessionExpiryInterval = int(config.session_hours * 3600) if self._lasting else 0
+        properties.SessionExpiryInterval = int(config.session_hours * 3600)
         properties.ReceiveMaximum = config.inflight
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         self._client.connect_async(
-            parts.hostname or "", port, keepalive=KEEPALIVE_S, clean_start=not self._lasting, properties=properties
+            parts.hostname or "", port, keepalive=KEEPALIVE_S, clean_start=False, properties=properties
         )
         self._client.loop_start()
 
@@ -157,7 +155,7 @@ class MqttSource(Source):
         name = self._config.client_id or f"careloop-{self.name}"
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=name if self._lasting else "",
+            client_id=name,
             protocol=mqtt.MQTTv5,
             manual_ack=True,
             reconnect_on_failure=True,
