@@ -5,10 +5,13 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -107,9 +110,8 @@ class RunningApi:
 ROLES = ("admin", "desk", "dispatcher", "technician", "service")
 
 
-@pytest.fixture
-def api(database_url: str) -> Iterator[RunningApi]:
-    """The API, served by uvicorn in a thread of this process."""
+@contextmanager
+def _served(database_url: str, **options: Any) -> Iterator[RunningApi]:
     from api.application import create_app
     from api.conventions.authentication import hash_key
 
@@ -120,16 +122,31 @@ def api(database_url: str) -> Iterator[RunningApi]:
                 "INSERT INTO service.api_key (name, role, key_hash, created_at) VALUES (%s, %s, %s, '2000-01-01Z')",
                 (f"test-{role}", role, hash_key(key)),
             )
-    app = create_app(database_url, clock="request", now=lambda: datetime.now(UTC))
+    app = create_app(database_url, clock="request", now=lambda: datetime.now(UTC), **options)
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started:
-        assert thread.is_alive(), "the API did not start"
-        assert time.monotonic() < deadline, "the API did not start within 30 s"
-        time.sleep(0.01)
-    yield RunningApi(f"http://127.0.0.1:{port}", database_url, keys)
-    server.should_exit = True
-    thread.join(30)
+    try:
+        deadline = time.monotonic() + 30
+        while not server.started:
+            assert thread.is_alive(), "the API did not start"
+            assert time.monotonic() < deadline, "the API did not start within 30 s"
+            time.sleep(0.01)
+        yield RunningApi(f"http://127.0.0.1:{port}", database_url, keys)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture
+def serve_api(database_url: str) -> Callable[..., AbstractContextManager[RunningApi]]:
+    """Serves the API, by uvicorn in a thread of this process, with options of `create_app`."""
+    return partial(_served, database_url)
+
+
+@pytest.fixture
+def api(serve_api: Callable[..., AbstractContextManager[RunningApi]]) -> Iterator[RunningApi]:
+    """The API as it is without options."""
+    with serve_api() as running:
+        yield running

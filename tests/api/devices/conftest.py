@@ -1,8 +1,5 @@
 """The API with a CA, accounts and a broker's shared secret."""
 
-import threading
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,24 +7,18 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from api.application import create_app
-from api.conventions.authentication import hash_key
 from api.devices.authority import CA_CERTIFICATE, CA_KEY, Authority, make_authority
 from api.devices.broker_files import BrokerFiles
 from api.devices.limits import Limiter
 from api.devices.provisioning import Provisioning, read_accounts
 from careloop.client import CareloopClient, ProblemError
-from careloop.database.engine import connect
-from careloop.stack.ports import free_port
 
 HOOK_SECRET = "shared-with-the-broker"
-ROLES = ("admin", "desk", "technician", "service")
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +49,10 @@ def provisioning(authority: Authority, tmp_path: Path) -> Provisioning:
 
 
 class Server:
-    """A running API, its keys, and a device's way to it, which needs no key."""
+    """A running API as a device sees it, which has no key; `client` is for those who have one."""
 
-    def __init__(self, url: str, keys: dict[str, str]) -> None:
-        self.url = url
-        self.keys = keys
-
-    def client(self, role: str) -> CareloopClient:
-        return CareloopClient(self.url, self.keys[role])
+    def __init__(self, running: object) -> None:
+        self.url, self.keys, self.client = running.url, running.keys, running.client
 
     def open_post(self, path: str, body: object, now: str | None = None, **headers: str) -> httpx.Response:
         given = {"Careloop-Now": now} if now else {}
@@ -85,48 +72,22 @@ class Server:
         return answer.json()
 
 
-@contextmanager
-def serving(database_url: str, provisioning: Provisioning, broker_files: BrokerFiles | None = None) -> Iterator[Server]:
-    keys = {role: f"ck_test_{role}_{uuid.uuid4().hex}" for role in ROLES}
-    with connect(database_url) as connection:
-        for role, key in keys.items():
-            connection.execute(
-                "INSERT INTO service.api_key (name, role, key_hash, created_at) VALUES (%s, %s, %s, '2000-01-01Z')",
-                (f"test-{role}", role, hash_key(key)),
-            )
-    app = create_app(
-        database_url,
-        clock="request",
-        now=lambda: datetime.now(UTC),
-        provisioning=provisioning,
-        broker_files=broker_files,
-    )
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started:
-        assert thread.is_alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    try:
-        yield Server(f"http://127.0.0.1:{port}", keys)
-    finally:
-        server.should_exit = True
-        thread.join(30)
+@pytest.fixture
+def serve(serve_api) -> Callable[..., object]:
+    """Serve with a provisioning and broker files of the test's own."""
+
+    @contextmanager
+    def serving(provisioning: Provisioning, files: BrokerFiles | None = None) -> Iterator[Server]:
+        with serve_api(provisioning=provisioning, broker_files=files) as running:
+            yield Server(running)
+
+    return serving
 
 
 @pytest.fixture
-def server(database_url: str, provisioning: Provisioning) -> Iterator[Server]:
-    with serving(database_url, provisioning) as running:
+def server(serve, provisioning: Provisioning) -> Iterator[Server]:
+    with serve(provisioning) as running:
         yield running
-
-
-@pytest.fixture
-def serve(database_url: str):
-    """Serve with a provisioning and files of the test's own."""
-    return lambda provisioning, files=None: serving(database_url, provisioning, files)
 
 
 @pytest.fixture
