@@ -18,20 +18,37 @@ One process at a time: a second one is refused when it opens the file.
 
 import logging
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from careloop.database.queries import load_queries
-from edge_agent.buffer_file import Transaction, is_damage, is_no_room, open_file, set_aside, what_can_be_read
-from edge_agent.buffer_lanes import ROW_OVERHEAD_BYTES, SEALED_AT_ONCE_BYTES, Depth, Lanes, Room, Stored
+from edge_agent.buffer_file import (
+    Reserve,
+    Transaction,
+    has_free_pages,
+    is_damage,
+    is_no_room,
+    open_file,
+    set_aside,
+    what_can_be_read,
+)
+from edge_agent.buffer_lanes import (
+    ROW_OVERHEAD_BYTES,
+    SEALED_AT_ONCE_BYTES,
+    Depth,
+    Lanes,
+    Room,
+    Stored,
+)
+from edge_agent.buffer_losses import count_loss, drop_messages, oldest, too_old
 from edge_agent.packing import Message
 
 LEAST_ROOM_BYTES = 16 * 1024
-# A stamp from before 2020 is that of a device whose clock was not set yet: it says nothing about age.
-PLAUSIBLE_FROM_S = 1577836800.0
 
 _SQL = load_queries("edge_agent")
+
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +84,11 @@ class Buffer:
         self.lanes = Lanes(max_readings, synced=synced)
         # Confirmed, but a full disk did not let them be deleted yet.
         self._owed: set[int] = set()
+        self._reserve = Reserve(file)
+        self._told_losses = 0
         try:
             self._sqlite = open_file(file)
+            self._reserve.hold()
             self._read_depth()
         except sqlite3.DatabaseError as error:
             self._replace(error)
@@ -77,6 +97,12 @@ class Buffer:
     def close(self) -> None:
         """Close the file; what waits stays in it."""
         self._sqlite.close()
+
+    def set_bounds(self, max_bytes: int, max_age_s: float, max_readings: int) -> None:
+        """Hold to other bounds from the next `add` on, as in the constructor."""
+        self._max_bytes = max_bytes
+        self._max_age_s = max_age_s
+        self.lanes.max_readings = max_readings
 
     @property
     def damaged_files(self) -> int:
@@ -115,35 +141,20 @@ class Buffer:
             return
         batch = _Batch(messages, memory or {}, now_s, sealed)
         try:
-            if self._try_add(batch):
-                return
-            # Rows share pages, and only whole pages come free: ask for more until it is enough or nothing is left.
-            wanted_bytes = LEAST_ROOM_BYTES
-            while self._make_room(wanted_bytes):
-                if self._try_add(batch):
-                    return
-                wanted_bytes *= 4
+            stored = self._try_add(batch) or self._add_to_full_disk(batch)
         except sqlite3.DatabaseError as error:
             self._replace(error)
-            if self._try_add(batch):
-                return
-        raise BufferFullError(f"no room on the disk of {self.file}")
+            stored = self._try_add(batch)
+        if not stored:
+            raise BufferFullError(f"no room on the disk of {self.file}")
 
     def take_live(self, room: Room) -> list[Stored]:
         """The next messages of the live lane that are not in flight, oldest first; they are in flight from now on."""
-        try:
-            return self.lanes.take_live(self._sqlite, room, self.depth)
-        except sqlite3.DatabaseError as error:
-            self._bear(error)
-            return []
+        return self._outlast(lambda: self.lanes.take_live(self._sqlite, room, self.depth)) or []
 
     def take_backlog(self, room: Room, merged_bytes: int = SEALED_AT_ONCE_BYTES) -> list[Stored]:
         """The same of the backlog; what was never handed to the network is merged up to so many bytes a message."""
-        try:
-            return self.lanes.take_backlog(self._sqlite, room, self.depth, merged_bytes)
-        except sqlite3.DatabaseError as error:
-            self._bear(error)
-            return []
+        return self._outlast(lambda: self.lanes.take_backlog(self._sqlite, room, self.depth, merged_bytes)) or []
 
     def release(self, returned: Collection[int]) -> None:
         """Put messages that were in flight back in their place."""
@@ -158,36 +169,34 @@ class Buffer:
         self._delete(refused, lost=True)
 
     def expire(self, now_s: float) -> None:
-        """Drop telemetry that is older than the bound."""
-        expired: list[tuple[int, int, int]] = []
-        after = 0
-        try:
-            while rows := self._sqlite.execute(_SQL["oldest_telemetry"], (after,)).fetchall():
-                after = rows[-1][0]
-                stamped = [row for row in rows if row[3] >= PLAUSIBLE_FROM_S]
-                old = [row[:3] for row in stamped if now_s - row[3] > self._max_age_s]
-                expired += [row for row in old if row[0] not in self.lanes.in_flight]
-                if len(old) < len(stamped):
-                    break
-            if expired:
+        """Drop telemetry that is older than the bound; called now and then."""
+        self._reserve.hold()
+
+        def drop() -> None:
+            chosen = too_old(self._sqlite, now_s - self._max_age_s, spared=self.lanes.in_flight)
+            if chosen:
                 with Transaction(self._sqlite, synced=False):
-                    lost = self._drop(expired)
-                self._note_loss(Depth(**vars(self.depth)), lost, "too old")
-        except sqlite3.DatabaseError as error:
-            self._bear(error)
+                    lost = drop_messages(self._sqlite, chosen)
+                self._note_loss(self.depth, lost, "too old")
+
+        self._outlast(drop)
 
     def shift_clock(self, seconds: float) -> None:
         """The device's clock was set: what this process stored is as old as before."""
-        try:
+
+        def shift() -> None:
             with Transaction(self._sqlite, synced=False):
                 self._sqlite.execute(_SQL["shift_stored"], (seconds, self._first_seq))
-        except sqlite3.DatabaseError as error:
-            self._bear(error)
+
+        self._outlast(shift)
 
     def _read_depth(self) -> None:
         self.depth = Depth(*self._sqlite.execute(_SQL["depth"]).fetchone())
         self._counters: dict[str, int] = dict(self._sqlite.execute(_SQL["counters"]).fetchall())
-        self.lost = Depth(self._counters.get("lost_messages", 0), self._counters.get("lost_readings", 0))
+        self.lost = Depth(
+            self._counters.get("lost_messages", 0),
+            self._counters.get("lost_readings", 0),
+        )
         self.lanes.last = max(self.lanes.last, *self._sqlite.execute(_SQL["last_seq"]).fetchone())
 
     def _replace(self, error: sqlite3.DatabaseError) -> None:
@@ -198,7 +207,11 @@ class Buffer:
         if hasattr(self, "_sqlite"):
             self._sqlite.close()
         memory, counters = what_can_be_read(self.file)
-        lost = {"lost_messages": known.messages, "lost_readings": known.readings, "damaged_files": 1}
+        lost = {
+            "lost_messages": known.messages,
+            "lost_readings": known.readings,
+            "damaged_files": 1,
+        }
         set_aside(self.file, error)
         self._sqlite = open_file(self.file)
         with Transaction(self._sqlite, synced=True):
@@ -213,12 +226,41 @@ class Buffer:
         self._owed.clear()
         self._read_depth()
 
-    def _bear(self, error: sqlite3.DatabaseError) -> None:
-        """Outlast what can be done later, or without: a full disk, a damaged file."""
-        if is_no_room(error):
+    def _outlast(self, work: Callable[[], Result]) -> Result | None:
+        """Do what can also be done later, or without; on a full disk with the reserve, for deleting writes, too."""
+        try:
+            return work()
+        except sqlite3.DatabaseError as error:
+            if not is_no_room(error):
+                self._replace(error)
+                return None
+        self._reserve.spend(self._sqlite)
+        try:
+            return work()
+        except sqlite3.DatabaseError as error:
+            if not is_no_room(error):
+                raise
             log.warning("the disk of the buffer %s takes nothing (%s)", self.file, error)
-            return
-        self._replace(error)
+            return None
+        finally:
+            self._reserve.hold()
+
+    def _add_to_full_disk(self, batch: "_Batch") -> bool:
+        """Drop old telemetry until there is room; whether there was enough."""
+        self._reserve.spend(self._sqlite)
+        try:
+            # What was dropped before may have left room inside the file that only the log had no room to use.
+            if has_free_pages(self._sqlite, LEAST_ROOM_BYTES) and self._try_add(batch):
+                return True
+            # Rows share pages, and only whole pages come free: ask for more until it is enough or nothing is left.
+            wanted_bytes = LEAST_ROOM_BYTES
+            while self._make_room(wanted_bytes):
+                if self._try_add(batch):
+                    return True
+                wanted_bytes *= 4
+            return False
+        finally:
+            self._reserve.hold()
 
     def _try_add(self, batch: "_Batch") -> bool:
         """Whether the disk had room."""
@@ -240,7 +282,16 @@ class Buffer:
         last_seq, insert = 0, _SQL["add_message"]
         for kind, topic, content_type, payload, readings in batch.messages:
             size = len(payload) + len(topic) + ROW_OVERHEAD_BYTES
-            row = (kind, topic, content_type, payload, readings, size, batch.now_s, batch.sealed)
+            row = (
+                kind,
+                topic,
+                content_type,
+                payload,
+                readings,
+                size,
+                batch.now_s,
+                batch.sealed,
+            )
             last_seq = self._sqlite.execute(insert, row).lastrowid or 0
             depth.messages += 1
             depth.readings += readings
@@ -263,67 +314,47 @@ class Buffer:
 
     def _drop_oldest(self, wanted_bytes: int) -> Depth:
         """Drop the oldest telemetry until so many bytes are free; inside a transaction."""
-        chosen: list[tuple[int, int, int]] = []
-        after = size_bytes = 0
-        while size_bytes < wanted_bytes:
-            rows = self._sqlite.execute(_SQL["oldest_telemetry"], (after,)).fetchall()
-            if not rows:
-                break
-            for seq, size, readings, _ in rows:
-                after = seq
-                if seq in self.lanes.in_flight:
-                    continue
-                chosen.append((seq, size, readings))
-                size_bytes += size
-                if size_bytes >= wanted_bytes:
-                    break
-        return self._drop(chosen)
-
-    def _drop(self, chosen: Sequence[tuple[int, int, int]]) -> Depth:
-        """Drop messages, given with size and readings, and count them as lost; inside a transaction."""
-        for seq, _, _ in chosen:
-            self._sqlite.execute(_SQL["delete_message"], (seq,))
-        lost = Depth(len(chosen), sum(row[2] for row in chosen), sum(row[1] for row in chosen))
-        self._count_loss(lost)
-        return lost
-
-    def _count_loss(self, lost: Depth) -> None:
-        if lost.messages:
-            self._sqlite.execute(_SQL["count_up"], ("lost_messages", lost.messages))
-            self._sqlite.execute(_SQL["count_up"], ("lost_readings", lost.readings))
+        return drop_messages(self._sqlite, oldest(self._sqlite, wanted_bytes, spared=self.lanes.in_flight))
 
     def _note_loss(self, depth: Depth, lost: Depth, why: str) -> None:
         """After the transaction: what was in it is true now."""
         self.depth = _less(depth, lost)
         if lost.messages:
             self.lost = Depth(self.lost.messages + lost.messages, self.lost.readings + lost.readings)
-            log.warning("%s: dropped the %d oldest telemetry messages (%d readings)", why, lost.messages, lost.readings)
+            # Not every time, for a full buffer drops with every message that comes.
+            if self.lost.messages >= 2 * self._told_losses:
+                self._told_losses = self.lost.messages
+                log.warning(
+                    "%s: the oldest telemetry is dropped; %d messages (%d readings) are lost by now",
+                    why, self.lost.messages, self.lost.readings,
+                )  # fmt: skip
 
     def _delete(self, seqs: Collection[int], *, lost: bool) -> None:
-        seqs = self._owed.union(seqs) if not lost else set(seqs)
-        if not seqs:
+        # What a full disk did not let us delete stays in flight, so that it is not sent again, and is deleted later.
+        self._owed.update(seqs)
+        if not self._owed:
             return
-        gone = Depth()
-        try:
-            with Transaction(self._sqlite, synced=False):
-                for seq in seqs:
-                    found = self._sqlite.execute(_SQL["size_of_message"], (seq,)).fetchone()
-                    if found is None:
-                        continue
-                    self._sqlite.execute(_SQL["delete_message"], (seq,))
-                    gone = Depth(gone.messages + 1, gone.readings + found[1], gone.size_bytes + found[0])
-                if lost:
-                    self._count_loss(gone)
-        except sqlite3.DatabaseError as error:
-            # They stay in flight, so they are not sent again; the next time deletes them, too.
-            self._owed.update(seqs)
-            self._bear(error)
+        gone = self._outlast(lambda: self._delete_owed(lost=lost))
+        if gone is None:
             return
-        self._owed.difference_update(seqs)
-        self.lanes.in_flight.difference_update(seqs)
+        self.lanes.in_flight.difference_update(self._owed)
+        self._owed.clear()
         self.depth = _less(self.depth, gone)
         if lost:
             self.lost = Depth(self.lost.messages + gone.messages, self.lost.readings + gone.readings)
+
+    def _delete_owed(self, *, lost: bool) -> Depth:
+        gone = Depth()
+        with Transaction(self._sqlite, synced=False):
+            for seq in self._owed:
+                if found := self._sqlite.execute(_SQL["size_of_message"], (seq,)).fetchone():
+                    self._sqlite.execute(_SQL["delete_message"], (seq,))
+                    gone.messages += 1
+                    gone.size_bytes += found[0]
+                    gone.readings += found[1]
+            if lost:
+                count_loss(self._sqlite, gone)
+        return gone
 
 
 class _Batch(NamedTuple):
@@ -336,4 +367,8 @@ class _Batch(NamedTuple):
 
 
 def _less(depth: Depth, gone: Depth) -> Depth:
-    return Depth(depth.messages - gone.messages, depth.readings - gone.readings, depth.size_bytes - gone.size_bytes)
+    return Depth(
+        depth.messages - gone.messages,
+        depth.readings - gone.readings,
+        depth.size_bytes - gone.size_bytes,
+    )

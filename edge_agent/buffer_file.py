@@ -12,6 +12,10 @@ from careloop.errors import CareloopError
 LAYOUT_VERSION = 2
 # A quarter of SQLite's own default: rows are read once, in order, and then deleted.
 PAGE_CACHE_KIB = 512
+# The write-ahead log goes into the file when it has so many pages. On a full disk it must be able to, or nothing could
+# be deleted any more, for deleting writes, too; so as much is kept in reserve.
+LOG_PAGES = 128
+RESERVE_BYTES = LOG_PAGES * 4096
 
 _SQL = load_queries("edge_agent")
 
@@ -39,15 +43,52 @@ class Transaction:
                 self._sqlite.execute("ROLLBACK")
 
 
+class Reserve:
+    """Room on the disk that is given up when there is no other.
+
+    Args:
+        file: The buffer's file; the reserve lies beside it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file.with_name(f"{file.name}-reserve")
+
+    def hold(self) -> None:
+        """Take it, unless it is held; a disk without room for it gives none."""
+        if self._file.exists():
+            return
+        try:
+            with self._file.open("wb") as reserve:
+                reserve.write(bytes(RESERVE_BYTES))
+        except OSError:
+            self._file.unlink(missing_ok=True)
+
+    def spend(self, sqlite: sqlite3.Connection) -> None:
+        """Give it up for emptying the write-ahead log, which makes room for small transactions."""
+        self._file.unlink(missing_ok=True)
+        # Where even that has no room the next transaction says so.
+        with suppress(sqlite3.OperationalError):
+            sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
 def is_no_room(error: sqlite3.Error) -> bool:
     """Whether the disk took nothing more: it is full, over its quota, or fails to write."""
     code = getattr(error, "sqlite_errorcode", 0)
     return code == sqlite3.SQLITE_FULL or code & 0xFF == sqlite3.SQLITE_IOERR
 
 
+def has_free_pages(sqlite: sqlite3.Connection, size_bytes: int) -> bool:
+    """Whether the file has so much unused room inside."""
+    (pages,), (page_bytes,) = sqlite.execute("PRAGMA freelist_count"), sqlite.execute("PRAGMA page_size")
+    return bool(pages[0] * page_bytes[0] >= size_bytes)
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether what the file says cannot be believed any more."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
 
 
 def open_file(file: Path) -> sqlite3.Connection:
@@ -70,7 +111,8 @@ def open_file(file: Path) -> sqlite3.Connection:
         # Exclusive: a second agent on one buffer would send everything twice; and no shared-memory file is needed.
         sqlite.execute("PRAGMA locking_mode = EXCLUSIVE")
         sqlite.execute("PRAGMA journal_mode = WAL")
-        sqlite.execute("PRAGMA journal_size_limit = 4194304")
+        sqlite.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+        sqlite.execute(f"PRAGMA journal_size_limit = {RESERVE_BYTES}")
         sqlite.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
         _lay_out(sqlite, file)
     except sqlite3.DatabaseError as error:
@@ -97,7 +139,12 @@ def set_aside(file: Path, error: sqlite3.Error) -> None:
         with suppress(FileNotFoundError):
             file.with_name(file.name + suffix).replace(aside.with_name(aside.name + suffix))
     file.replace(aside)
-    log.error("the buffer %s is damaged (%s); it was moved to %s, and a new one begins", file, error, aside)
+    log.error(
+        "the buffer %s is damaged (%s); it was moved to %s, and a new one begins",
+        file,
+        error,
+        aside,
+    )
 
 
 def what_can_be_read(file: Path) -> tuple[Mapping[str, str], Mapping[str, int]]:

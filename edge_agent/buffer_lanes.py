@@ -16,8 +16,8 @@ from edge_agent.buffer_file import Transaction
 from edge_agent.packing import Message, merge
 
 ROW_OVERHEAD_BYTES = 64
-# So much of the backlog is sealed in one synced transaction.
-SEALED_AT_ONCE_BYTES = 256 * 1024
+# So much of the backlog is sealed in one synced transaction, which must find room on a full disk, too.
+SEALED_AT_ONCE_BYTES = 128 * 1024
 
 _SQL = load_queries("edge_agent")
 
@@ -81,7 +81,7 @@ class Lanes:
     def __init__(self, max_readings: int, *, synced: bool) -> None:
         self.in_flight: set[int] = set()
         self.last = 0
-        self._max_readings = max_readings
+        self.max_readings = max_readings
         self._synced = synced
         self._backlog_cursor = self._live_cursor = 0
         self._live_from = 0
@@ -160,20 +160,26 @@ class Lanes:
         self.in_flight.update(stored.seq for stored in taken)
         return taken, cursor
 
-    def _seal(self, sqlite: sqlite3.Connection, stretch: "_Stretch", depth: Depth, merged_bytes: int) -> None:
+    def _seal(
+        self,
+        sqlite: sqlite3.Connection,
+        stretch: "_Stretch",
+        depth: Depth,
+        merged_bytes: int,
+    ) -> None:
         """Merge the next messages that were never handed to the network, and note on disk that they now may be."""
         rows: list[tuple[int, Message]] = []
         size = 0
         found = sqlite.execute(_SQL["next_unsealed"], stretch)
         for seq, *fields in found:
             rows.append((seq, Message(*fields)))
-            size += len(rows[-1][1].payload)
+            size += len(rows[-1][1].payload) + len(rows[-1][1].topic) + ROW_OVERHEAD_BYTES
             if size >= SEALED_AT_ONCE_BYTES:
                 break
         found.close()
         saved = Depth()
         with Transaction(sqlite, synced=self._synced):
-            for seqs, message in merge(rows, self._max_readings, merged_bytes):
+            for seqs, message in merge(rows, self.max_readings, merged_bytes):
                 if len(seqs) == 1:
                     sqlite.execute(_SQL["seal_message"], seqs)
                     continue
@@ -182,7 +188,10 @@ class Lanes:
                 for seq in seqs[1:]:
                     sqlite.execute(_SQL["delete_message"], (seq,))
                 size = len(message.payload) + len(message.topic) + ROW_OVERHEAD_BYTES
-                sqlite.execute(_SQL["merge_message"], (message.payload, message.readings, size, seqs[0]))
+                sqlite.execute(
+                    _SQL["merge_message"],
+                    (message.payload, message.readings, size, seqs[0]),
+                )
                 saved.messages += len(seqs) - 1
                 saved.size_bytes -= size
         depth.messages -= saved.messages

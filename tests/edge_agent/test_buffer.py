@@ -1,15 +1,19 @@
+import json
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from careloop.contract.senml import decode_pack
 from careloop.errors import CareloopError
 from edge_agent.buffer import Buffer, BufferFullError
 from edge_agent.buffer_lanes import ROW_OVERHEAD_BYTES, Room, Stored
-from edge_agent.packing import Message
+from edge_agent.packing import Message, Packer
+from edge_agent.sources.source import Row
 
 LARGE = 1 << 30
 SIZE = ROW_OVERHEAD_BYTES + len("t/0") + 100
@@ -17,6 +21,12 @@ SIZE = ROW_OVERHEAD_BYTES + len("t/0") + 100
 
 def message(number: int, kind: str = "telemetry") -> Message:
     return Message(kind, f"t/{number % 10}", "text/plain", f"{number:0100d}".encode(), 5 if kind == "telemetry" else 0)
+
+
+def reading(number: int) -> Message:
+    packer = Packer(500, lambda _serial: {"a": "bar"})
+    packer.add_rows([Row(f"X{number % 2}", 1.7e9 + number, {"a": float(number)})])
+    return packer.finish()[0]
 
 
 def take(buffer: Buffer, limit: int = 10000) -> list[Stored]:
@@ -148,6 +158,174 @@ def test_on_a_disk_full_of_events_nothing_is_half_stored(file: Path):
     assert buffer.depth.messages == stored > 0
     assert buffer.recall("place") == str(stored - 2)
     assert numbers(buffer) == list(range(stored))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of two megabytes that really gets full."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("may not mount a file system here; the tests above use SQLite's own limit instead")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["as they are", "merged"])
+def test_a_really_full_disk_keeps_the_newest_sends_them_and_is_free_again(small_disk: Path, sealed: bool):
+    buffer = Buffer(small_disk / "buffer.sqlite", LARGE)
+    for number in range(0, 40_000, 40):
+        buffer.add([reading(n) for n in range(number, number + 40)], {"place": str(number)}, sealed=sealed)
+    assert buffer.lost.readings > 0
+    assert buffer.depth.readings + buffer.lost.readings == 40_000
+    assert buffer.recall("place") == "39960"
+    buffer.lanes.part()
+    values: list[float] = []
+    while taken := buffer.take_backlog(Room(50, 1 << 20)):
+        values += [record["v"] for stored in taken for record in json.loads(stored.payload)]
+        buffer.settle([stored.seq for stored in taken])
+    assert sorted(values) == list(range(40_000 - len(values), 40_000)), "the newest, without a gap"
+    assert buffer.depth.messages == 0
+    assert len(values) > 4000
+    lost = buffer.lost.readings
+    for number in range(2000):
+        buffer.add([reading(number)])
+    assert (buffer.lost.readings, buffer.depth.messages) == (lost, 2000)
+    buffer.close()
+
+
+def test_what_was_never_handed_out_is_merged_and_what_was_stays_as_it_is(file: Path):
+    buffer = Buffer(file, LARGE, max_readings=30)
+    buffer.add([reading(number) for number in range(10)])
+    buffer.add([reading(10 + number) for number in range(40)] + [message(1, "event")], sealed=False)
+    buffer.lanes.part()
+    taken = buffer.take_backlog(Room(100, LARGE))
+    assert [stored.readings for stored in taken] == [*[1] * 10, 20, 20, 0]
+    readings = [r for s in taken[:-1] for r in decode_pack(json.loads(s.payload), s.topic.split("/")[2], 0.0)[0]]
+    assert sorted(readings) == [(1.7e9 + n, "a", float(n), "bar") for n in range(50)]
+    assert (buffer.depth.messages, buffer.depth.readings) == (13, 50)
+    assert buffer.depth.size_bytes == sum(stored.size_bytes for stored in taken)
+    buffer.close()
+    # Whoever comes after a crash sends the same bytes, for they may have been stored already.
+    again = Buffer(file, LARGE, max_readings=1000)
+    again.lanes.part()
+    assert again.take_backlog(Room(100, LARGE)) == taken
+
+
+def test_merged_messages_stay_below_both_bounds_and_keep_the_order_of_each_asset(file: Path):
+    buffer = Buffer(file, LARGE, max_readings=500)
+    buffer.add([reading(number) for number in range(400)], sealed=False)
+    buffer.lanes.part()
+    taken = buffer.take_backlog(Room(1000, LARGE), 2000)
+    assert max(len(stored.payload) for stored in taken) <= 2000
+    assert len(taken) < 40
+    for serial in ("X0", "X1"):
+        values = [r["v"] for s in taken if f"/{serial}/" in s.topic for r in json.loads(s.payload)]
+        assert values == list(range(int(serial[1]), 400, 2))
+
+
+def test_the_live_lane_does_not_wait_for_the_backlog(file: Path):
+    buffer = Buffer(file, LARGE)
+    buffer.add([message(number) for number in range(5)])
+    buffer.lanes.part()
+    buffer.add([message(5), message(6)])
+    assert numbers(buffer, 1) == [5]
+    assert [int(stored.payload) for stored in buffer.take_backlog(Room(2, LARGE))] == [0, 1]
+    buffer.lanes.part()
+    assert numbers(buffer) == []
+    assert [int(stored.payload) for stored in buffer.take_backlog(Room(100, LARGE))] == [2, 3, 4, 6]
+
+
+def test_no_more_bytes_are_taken_than_there_is_room_for_but_for_a_first_one(file: Path):
+    buffer = Buffer(file, LARGE)
+    buffer.add([message(number) for number in range(5)])
+    assert buffer.take_live(Room(5, 10, first_may_be_larger=False)) == []
+    assert len(buffer.take_live(Room(5, 10))) == 1
+    assert len(buffer.take_live(Room(5, 2 * SIZE))) == 2
+
+
+def test_telemetry_that_is_too_old_goes_and_is_counted_and_what_nobody_knows_the_age_of_stays(file: Path):
+    buffer = Buffer(file, LARGE, max_age_s=100.0)
+    buffer.add([message(0)], now_s=12.0)
+    buffer.add([message(1), message(2, "event"), message(3)], now_s=1.7e9)
+    buffer.add([message(4)], now_s=1.7e9 + 60)
+    buffer.expire(1.7e9 + 101)
+    assert buffer.lost.messages == 2
+    assert numbers(buffer) == [0, 2, 4]
+
+
+def test_a_clock_that_is_set_makes_nothing_older(file: Path):
+    buffer = Buffer(file, LARGE, max_age_s=100.0)
+    buffer.add([message(0)], now_s=1.6e9)
+    buffer.shift_clock(0.1e9)
+    buffer.expire(1.7e9 + 10)
+    assert buffer.depth.messages == 1
+    buffer.expire(1.7e9 + 101)
+    assert buffer.depth.messages == 0
+
+
+def spoil(file: Path, start: int) -> None:
+    """Overwrite the file from a place on, as a dying card does."""
+    content = bytearray(file.read_bytes())
+    content[start:] = b"\xa5" * (len(content) - start)
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("start", [0, 4096], ids=["all of it", "all but the first page"])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begins(file: Path, start: int, caplog):
+    buffer = Buffer(file, LARGE)
+    buffer.add([message(number) for number in range(1000)], {"place": "7"})
+    buffer.close()
+    spoil(file, start)
+    buffer = Buffer(file, LARGE)
+    assert "is damaged" in caplog.text
+    assert file.with_name("buffer.sqlite.damaged").exists()
+    buffer.add([message(0)])
+    assert (buffer.damaged_files, numbers(buffer)) == (1, [0])
+    buffer.close()
+    buffer = Buffer(file, LARGE)
+    assert (buffer.damaged_files, buffer.depth.messages) == (1, 1)
+
+
+def test_damage_that_shows_while_running_costs_what_was_there_and_no_more(file: Path):
+    buffer = Buffer(file, LARGE)
+    buffer.add([message(number) for number in range(3000)], {"place": "7"})
+    (first,) = take(buffer, 1)
+    buffer._sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    spoil(file, 8192)
+    while buffer.damaged_files == 0:
+        buffer.settle([stored.seq for stored in take(buffer, 500)])
+    buffer.add([message(8)], {"place": "8"})
+    assert (buffer.depth.messages, buffer.recall("place")) == (1, "8")
+    assert buffer.lost.messages > 2000
+    # What was on the wire then means none of the new ones.
+    buffer.settle([first.seq])
+    assert numbers(buffer) == [8]
+
+
+FIRST_LAYOUT = """
+CREATE TABLE message (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, topic TEXT NOT NULL, content_type TEXT NOT NULL,
+    payload BLOB NOT NULL, readings INTEGER NOT NULL, size_bytes INTEGER NOT NULL
+);
+CREATE INDEX message_kind ON message (kind, seq);
+CREATE TABLE memory (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO message (kind, topic, content_type, payload, readings, size_bytes)
+VALUES ('telemetry', 't', 'text/plain', CAST('42' AS BLOB), 5, 70);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_buffer_of_the_first_layout_is_brought_up_to_date(file: Path):
+    file.parent.mkdir()
+    sqlite = sqlite3.connect(file)
+    sqlite.executescript(FIRST_LAYOUT)
+    sqlite.close()
+    buffer = Buffer(file, LARGE, max_age_s=1.0)
+    buffer.expire(1.7e9)
+    assert numbers(buffer) == [42]
 
 
 WRITER = """
