@@ -13,7 +13,7 @@ from careloop.errors import CareloopError
 from edge_agent.rules import AnyRule, rule_book
 from edge_agent.rules.book import RuleClashError
 from edge_agent.rules.rule import Serial
-from edge_agent.sources.kinds import AnySource
+from edge_agent.sources.kinds import AnySource, unit_clash
 from edge_agent.toml_places import FieldPath, line_of, lines_of_fields
 from edge_agent.wire.link import Confirm
 
@@ -101,6 +101,15 @@ class BufferSection(_Section):
     survives: Literal["power_loss", "kill"] = Field("power_loss", description="one fsync a batch, or none")
 
 
+class RemoteSection(_Section):
+    """`[remote]`: what may be changed and told from afar (docs/remote.md)."""
+
+    enabled: bool = Field(True, description="whether configuration and commands are taken from the platform")
+    probation_s: float = Field(
+        120.0, gt=0, le=86400, description="a new configuration is rolled back if it turns out badly within this time"
+    )
+
+
 class AssetSection(_Section):
     """`[[assets]]`: a machine that this agent speaks for."""
 
@@ -116,6 +125,7 @@ class EdgeConfig(_Section):
     broker: BrokerSection = BrokerSection()
     batching: BatchingSection = BatchingSection()
     buffer: BufferSection = BufferSection()
+    remote: RemoteSection = RemoteSection()
     assets: Sequence[AssetSection] = ()
     rules: Sequence[AnyRule] = ()
     sources: Annotated[Sequence[AnySource], Field(min_length=1)]
@@ -126,6 +136,8 @@ class EdgeConfig(_Section):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"two sources are called {min(twice)!r}; give each a name of its own")
+        if clash := unit_clash(self.sources):
+            raise ValueError(clash)
         serials = [asset.serial for asset in self.assets]
         twice = {serial for serial in serials if serials.count(serial) > 1}
         if twice:

@@ -229,13 +229,12 @@ class Background(Source):
 
     def __init__(self, reader: Reader, clock: Clock, max_waiting: int = MAX_WAITING) -> None:
         self.name = reader.name
-        self._interval_s = STREAM_INTERVAL_S if reader.is_stream else reader.interval_s
+        self.interval_s = STREAM_INTERVAL_S if reader.is_stream else reader.interval_s
         self._reader = reader
         self._clock = clock
         self._hand_over = HandOver(self._wake_agent, max_waiting)
         self._stopping = threading.Event()
         # Set when a pause is to end before its time: to stop, or because the interval is another now.
-        self._nudged = threading.Event()
         self._roused = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source {self.name}", daemon=True)
 
@@ -248,16 +247,6 @@ class Background(Source):
         """Read now, and from then on so often."""
         self.interval_s = interval_s
         self._roused.set()
-
-    @property
-    def interval_s(self) -> float:
-        """Seconds between reads."""
-        return self._interval_s
-
-    @interval_s.setter
-    def interval_s(self, interval_s: float) -> None:
-        self._interval_s = interval_s
-        self._nudged.set()
 
     @property
     def has_news(self) -> bool:
@@ -322,19 +311,16 @@ class Background(Source):
         self._reader.close()
 
     def _pause(self, read_s: float) -> float:
-        """Wait for the next read; when it was due. Another interval counts from the last read, too."""
+        """Wait for the next read; when it was due."""
         if self._reader.is_stream:
             return read_s
-        began_s = self._clock.monotonic()
-        while not self._stopping.is_set():
-            self._nudged.clear()
-            # From now, not from when it was due: after a long halt nothing is read many times over.
-            due_s = max(read_s + self.interval_s, began_s)
-            remaining_s = due_s - self._clock.monotonic()
-            if remaining_s <= 0:
-                return due_s
-            self._nudged.wait(remaining_s)
-        return read_s
+        now_s = self._clock.monotonic()
+        # From now, not from when it was due: after a long halt nothing is read many times over.
+        due_s = max(read_s + self.interval_s, now_s)
+        if self._roused.wait(due_s - now_s):
+            self._roused.clear()
+            return self._clock.monotonic()
+        return due_s
 
     def _read(self) -> bool:
         """Read once; whether anything answered."""

@@ -16,6 +16,10 @@ class FeedConfig(SourceConfig):
     kind: Literal["feed"]
     units: Mapping[str, str] = Field(default_factory=dict, description="unit by metric")
 
+    def stated_units(self) -> Mapping[str | None, Mapping[str, str]]:
+        """Of all assets."""
+        return {None: self.units}
+
 
 class Feed(Source):
     """Holds what a step's request carried until the agent polls it."""

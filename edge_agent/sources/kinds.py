@@ -3,7 +3,7 @@
 A kind's module, and with it its library, is imported when a configuration names the kind, not before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, NamedTuple, Union, cast
 
@@ -72,6 +72,26 @@ def missing_library(config: SourceConfig) -> str | None:
         _builder(config)
     except _MissingLibraryError as error:
         return str(error)
+    return None
+
+
+def unit_clash(sources: Sequence[SourceConfig]) -> str | None:
+    """What is wrong when two sources may bring the same metric of the same asset in two units; None when all is well.
+
+    The agent states the unit by asset and metric, so only one can be right.
+    """
+    stated: dict[str, list[tuple[str | None, str, str]]] = {}
+    for source in sources:
+        name = source.name or source.kind
+        for serial, units in source.stated_units().items():
+            for metric, unit in units.items():
+                for other_serial, other_unit, other in stated.setdefault(metric, []):
+                    if unit != other_unit and (serial == other_serial or serial is None or other_serial is None):
+                        return (
+                            f"{metric!r} is in {other_unit!r} in source {other!r} and in {unit!r} in source {name!r}; "
+                            "bring both to one unit by scale, or name the assets of each (serial or serials)"
+                        )
+                stated[metric].append((serial, unit, name))
     return None
 
 

@@ -76,6 +76,10 @@ class SourceConfig(BaseModel):
     name: str = Field("", max_length=64, description="for logs and checkpoints; the kind when empty")
     interval_s: float = Field(60.0, gt=0, le=86400, description="seconds between polls")
 
+    def stated_units(self) -> Mapping[str | None, Mapping[str, str]]:
+        """Unit by metric, by serial number; under None of every asset that may turn up."""
+        return {}
+
 
 def _nobody() -> None:
     """Nobody to wake."""

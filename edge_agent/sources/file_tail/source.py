@@ -60,9 +60,9 @@ class FileSource(Source):
                 tail.skip_to_end()
             self._confirmed = self._places()
 
-    def units_of(self, serial: str) -> Mapping[str, str]:  # noqa: ARG002 - all its assets share their units
+    def units_of(self, serial: str) -> Mapping[str, str]:
         """The configured units."""
-        return self._mapper.units
+        return self._mapper.units_of(serial)
 
     def serials(self) -> Sequence[str]:
         """Those in the configuration."""

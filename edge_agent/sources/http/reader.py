@@ -31,9 +31,9 @@ class HttpReader(Reader):
         self._mapper = Mapper(config, self.name, default_serial_at="@id")
         self._pool: urllib3.PoolManager | None = None
 
-    def units_of(self, serial: str) -> Mapping[str, str]:  # noqa: ARG002 - all its devices share their units
+    def units_of(self, serial: str) -> Mapping[str, str]:
         """The configured units."""
-        return self._mapper.units
+        return self._mapper.units_of(serial)
 
     def serials(self) -> Sequence[str]:
         """Those in the configuration."""

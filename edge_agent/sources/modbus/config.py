@@ -1,6 +1,6 @@
 """`kind = "modbus_tcp"` and `kind = "modbus_rtu"`: the bus, the units on it, and their registers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Annotated, Literal, Self
 
@@ -103,6 +103,17 @@ class ModbusConfig(AssetMapping):
                 if at not in metrics:
                     raise ValueError(f"events: {at!r} is none of the registers' metrics")
         return self
+
+    def stated_units(self) -> Mapping[str | None, Mapping[str, str]]:
+        """Of each unit on the bus."""
+        return {
+            serial: {
+                register.metric: register.unit
+                for register in self.registers
+                if register.unit and (not register.unit_ids or unit_id in register.unit_ids)
+            }
+            for unit_id, serial in self.units().items()
+        }
 
     def units(self) -> dict[int, str]:
         """Serial number by unit id."""

@@ -47,7 +47,6 @@ class _Unit:
         self.serial = serial
         own = [register for register in config.registers if not register.unit_ids or unit_id in register.unit_ids]
         self.blocks = blocks(own, config.max_gap)
-        self.units = {register.metric: register.unit for register in own if register.unit}
         self.retry = Retry(config.interval_s)
         self.asked_from_s = 0.0
 
@@ -71,7 +70,7 @@ class ModbusReader(Reader):
 
     def units_of(self, serial: str) -> Mapping[str, str]:
         """The registers' units."""
-        return next((unit.units for unit in self._units if unit.serial == serial), {})
+        return self._config.stated_units().get(serial, {})
 
     def serials(self) -> Sequence[str]:
         """All that have a unit id."""

@@ -73,6 +73,11 @@ class MqttSource(Source):
         self._client = self._make_client()
 
     @property
+    def has_interval(self) -> bool:
+        """The broker decides."""
+        return False
+
+    @property
     def has_news(self) -> bool:
         """Whether messages came."""
         return bool(self._hand_over)
@@ -102,9 +107,9 @@ class MqttSource(Source):
         )
         self._client.loop_start()
 
-    def units_of(self, serial: str) -> Mapping[str, str]:  # noqa: ARG002 - all its assets share their units
+    def units_of(self, serial: str) -> Mapping[str, str]:
         """The configured units."""
-        return self._mapper.units
+        return self._mapper.units_of(serial)
 
     def serials(self) -> Sequence[str]:
         """Those in the configuration."""

@@ -121,6 +121,12 @@ class PayloadConfig(AssetMapping):
             raise ValueError("which asset is it? set serial, or serial_at to the field that names it")
         return self
 
+    def stated_units(self) -> Mapping[str | None, Mapping[str, str]]:
+        """Of the assets it names, or else of all."""
+        units = {name: field.unit for name, field in self.metrics.items() if field.unit}
+        named: list[str | None] = [self.serial] if self.serial else list(self.serials.values())
+        return dict.fromkeys(named or [None], units)
+
     def names_the_asset(self) -> list[str]:
         """The fields that say which asset a record belongs to; exactly one is right."""
         return [name for name in ("serial", "serial_at") if getattr(self, name) is not None]

@@ -38,12 +38,16 @@ class Mapper:
         self._left_out: set[str] = set()
         self._last_time: tuple[object, float] = (None, 0.0)
         self._others = {config.serial_at, config.time_at} | {event.at for event in config.events}
-        self.units = {name: field.unit for name, field in config.metrics.items() if field.unit}
+        self._units = config.stated_units()
 
     @property
     def serials(self) -> Sequence[str]:
         """The assets that the configuration names."""
         return [self._config.serial] if self._config.serial else list(dict.fromkeys(self._config.serials.values()))
+
+    def units_of(self, serial: str) -> Mapping[str, str]:
+        """Unit by metric of an asset that this source may bring."""
+        return self._units.get(serial) or self._units.get(None, {})
 
     def restore(self, memory: str) -> None:
         """Take back what `memory` said."""

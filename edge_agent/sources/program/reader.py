@@ -34,9 +34,9 @@ class ExecReader(Reader):
         self._parse = line_parser(config)
         self._running: subprocess.Popen[bytes] | None = None
 
-    def units_of(self, serial: str) -> Mapping[str, str]:  # noqa: ARG002 - all its assets share their units
+    def units_of(self, serial: str) -> Mapping[str, str]:
         """The configured units."""
-        return self._mapper.units
+        return self._mapper.units_of(serial)
 
     def serials(self) -> Sequence[str]:
         """Those in the configuration."""

@@ -37,9 +37,9 @@ class SerialReader(Reader):
         self._skips = False
         self._sends_from_s = 0.0
 
-    def units_of(self, serial: str) -> Mapping[str, str]:  # noqa: ARG002 - all its assets share their units
+    def units_of(self, serial: str) -> Mapping[str, str]:
         """The configured units."""
-        return self._mapper.units
+        return self._mapper.units_of(serial)
 
     def serials(self) -> Sequence[str]:
         """Those in the configuration."""

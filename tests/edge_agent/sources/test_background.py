@@ -119,7 +119,7 @@ def test_a_reader_is_called_at_its_interval_and_another_one_is_heard_at_once():
     polled.until(lambda p: p.rows)
     time.sleep(0.2)
     assert len(reader.read_at) == 1
-    polled.source.interval_s = 0.1
+    polled.source.set_interval(0.1)
     polled.until(lambda p: len(p.rows) >= 4)
     polled.source.close()
     assert reader.read_at[3] - reader.read_at[1] > 0.15
