@@ -28,7 +28,8 @@ def table() -> str:
         for _, settings in inspect.getmembers(module, inspect.isclass):
             if issubclass(settings, BaseSettings) and settings.__module__ == module_name:
                 for name, field in settings.model_fields.items():
-                    readers.setdefault(name, []).append(process)
+                    if process not in readers.setdefault(name, []):
+                        readers[name].append(process)
                     fields.setdefault(name, field)
     lines = ["| setting | default | read by | what it is |", "|---|---|---|---|"]
     for name, field in sorted(fields.items(), key=lambda item: (-len(readers[item[0]]), readers[item[0]], item[0])):
