@@ -31,6 +31,7 @@ from api.parts.routes import router as parts
 from api.plans.routes import router as plans
 from api.remote.routes import router as remote
 from api.reports.routes import router as reports
+from api.telemetry.routes import router as telemetry
 from api.tickets.routes import router as tickets
 from api.warranty.routes import router as warranty
 from careloop import __version__
@@ -57,6 +58,7 @@ ROUTERS = (
     dispatch,
     outcomes,
     reports,
+    telemetry,
 )
 
 
