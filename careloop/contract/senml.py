@@ -263,7 +263,7 @@ class _Base:
         self.has_value |= "bv" in record
         if "bs" in record:
             self.sum = self._number(record, "bs", 0.0, index)
-        if record.get("bver", 10) not in range(1, 11):
+        if isinstance(record.get("bver"), bool) or record.get("bver", 10) not in range(1, 11):
             raise SenmlError(f"record {index}: bver is none of 1 to 10, which this decoder knows")
 
     @staticmethod
