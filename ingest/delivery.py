@@ -65,6 +65,7 @@ class Decoded:
         timed_on_arrival: Some reading had no time of its own; see `identity_of`.
         also: What the same message says of further assets: a gateway's.
         unresolved: What must be known from earlier messages before this one can be read; nothing else is set then.
+        ready: What the store needs of it, when that was made ahead of its turn (`Writer.look_ahead`).
     """
 
     serial: str
@@ -75,6 +76,7 @@ class Decoded:
     timed_on_arrival: bool = False
     also: "list[Decoded]" = field(default_factory=list)
     unresolved: "Unresolved | None" = None
+    ready: object = None
 
     def add(self, reading: Reading) -> None:
         """Add a reading to those that came one by one."""

@@ -193,7 +193,7 @@ class _Ingest:
 
     def _write_until_stopped(self) -> None:
         total, refused, told_at = Stored(), 0, _now()
-        # Decodes the next batch while the database stores this one.
+        # Decodes and packs the next batch while the database stores this one.
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as reader:
             following = reader.submit(self._read_next)
             while not self._stop.is_set() and self._consumer.failure is None:
@@ -227,7 +227,7 @@ class _Ingest:
                     total, refused, told_at = Stored(), self._inbox.refused, _now()
 
     def _read_next(self) -> list[Read]:
-        return [
+        messages = [
             read(delivery, self._decoder.decode)
             for delivery in self._inbox.take(
                 most_messages=self._settings.ingest_batch_messages,
@@ -235,6 +235,8 @@ class _Ingest:
                 wait_s=IDLE_WAIT_S,
             )
         ]
+        self._writer.look_ahead(messages)
+        return messages
 
     def _follow_up(self, requests: Sequence[Request], topics: Sequence[str]) -> None:
         """Do what stored messages call for: ask for births, listen to the topics that were named."""

@@ -38,6 +38,11 @@ class Registry:
         self._sorter = Sorter(self._metrics)
 
     @property
+    def known_asset_ids(self) -> Mapping[str, int]:
+        """The numbers of the assets that were asked for so far."""
+        return self._asset_ids
+
+    @property
     def sorter(self) -> Sorter:
         """Sorts readings by the dictionary as it is known now."""
         return self._sorter

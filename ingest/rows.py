@@ -4,7 +4,7 @@ Hundreds of thousands of readings a second come in packs of the same few shapes:
 units. What follows from a shape alone is worked out once, and the numbers are moved by the column.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
@@ -24,7 +24,25 @@ _FIELDS_OF_ROW = (4, 8, 0, 4, 0, 2, 0, 8, 0.0)
 _MOST_AT_ONCE = 256
 # timestamptz counts microseconds from 2000-01-01.
 POSTGRESQL_EPOCH_US = 946_684_800_000_000
+HOUR_US = 3_600_000_000
 MOST_SHAPES = 20_000
+
+
+@dataclass(slots=True)
+class Packed:
+    """Readings of one asset as rows of binary COPY into (time, asset_id, metric_id, value).
+
+    Attributes:
+        count: How many.
+        rows: Their bytes.
+        span_us: Times of the earliest and the latest, in microseconds since 1970; None when there are none.
+        hours: Hours since 1970 that they fall into.
+    """
+
+    count: int = 0
+    rows: bytes = b""
+    span_us: tuple[int, int] | None = None
+    hours: Set[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -54,22 +72,27 @@ class Rows:
     def __len__(self) -> int:
         return len(self.times_us)
 
-    def packed(self, asset_id: int) -> bytes:
-        """The rows of binary COPY into (time, asset_id, metric_id, value)."""
+    def packed(self, asset_id: int) -> Packed:
+        """The rows' bytes."""
+        if self.span_us is None:
+            return Packed()
         count = len(self.times_us)
-        if count > _MOST_AT_ONCE:
-            return b"".join(
-                Rows(self.times_us[at:end], self.metric_ids[at:end], self.values[at:end]).packed(asset_id)
-                for at in range(0, count, _MOST_AT_ONCE)
-                for end in (at + _MOST_AT_ONCE,)
-            )
-        packer, fields = _packer(count)
+        pieces = [self._pack(asset_id, at, min(count, at + _MOST_AT_ONCE)) for at in range(0, count, _MOST_AT_ONCE)]
+        return Packed(count, b"".join(pieces), self.span_us, self._hours(*self.span_us))
+
+    def _pack(self, asset_id: int, start: int, end: int) -> bytes:
+        packer, fields = _packer(end - start)
         fields = fields.copy()
-        fields[_TIME_FIELD::_FIELDS] = [time_us - POSTGRESQL_EPOCH_US for time_us in self.times_us]
-        fields[_ASSET_FIELD::_FIELDS] = [asset_id] * count
-        fields[_METRIC_FIELD::_FIELDS] = self.metric_ids
-        fields[_VALUE_FIELD::_FIELDS] = self.values
+        fields[_TIME_FIELD::_FIELDS] = [time_us - POSTGRESQL_EPOCH_US for time_us in self.times_us[start:end]]
+        fields[_ASSET_FIELD::_FIELDS] = [asset_id] * (end - start)
+        fields[_METRIC_FIELD::_FIELDS] = self.metric_ids[start:end]
+        fields[_VALUE_FIELD::_FIELDS] = self.values[start:end]
         return packer.pack(*fields)
+
+    def _hours(self, earliest_us: int, latest_us: int) -> Set[int]:
+        first, last = earliest_us // HOUR_US, latest_us // HOUR_US
+        # Nearly every message is about one hour or two.
+        return {first, last} if last - first < 2 else {time_us // HOUR_US for time_us in self.times_us}
 
 
 @lru_cache(maxsize=_MOST_AT_ONCE + 1)
@@ -82,6 +105,14 @@ class _Shape(NamedTuple):
 
     metric_ids: list[int]
     conversions: list[tuple[float, float]] | None
+
+
+class Ready(NamedTuple):
+    """What was made of a message ahead of its turn; good as long as the sorter and the asset's number are the same."""
+
+    sorter: "Sorter"
+    asset_id: int
+    packed: Packed
 
 
 class Sorter:
@@ -97,15 +128,16 @@ class Sorter:
 
     def sort(self, readings: list[Reading] | Columns, span: Span) -> tuple[Rows, list[Problem]]:
         """As `validate_readings`, which is asked for everything that is not as simple as nearly all is."""
-        rows = self._at_once(readings, span) if isinstance(readings, Columns) else None
+        rows = self.at_once(readings, span)
         if rows is not None:
             return rows, []
         one_by_one, problems = validate_readings(readings, self._metrics, span)
         return Rows.of(one_by_one), problems
 
-    def _at_once(self, readings: Columns, span: Span) -> Rows | None:
-        shape = self._shape(readings)
-        if shape is None:
+    def at_once(self, readings: list[Reading] | Columns, span: Span) -> Rows | None:
+        """The rows of a pack of known metrics without a fault in it; None of any other."""
+        shape = self._shape(readings) if isinstance(readings, Columns) else None
+        if shape is None or not isinstance(readings, Columns):
             return None
         times_s, values = readings.times_s, readings.values
         time_of = {time_s: round(time_s * 1e6) for time_s in set(times_s)}

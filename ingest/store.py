@@ -20,13 +20,12 @@ from careloop.contract.messages import AgentState, Event
 from careloop.database.queries import load_queries
 from ingest.arrays import BigintArray, IntegerArray, TimestampArray, UuidArray, register
 from ingest.delivery import Announcement, Delivery
-from ingest.rows import Rows
+from ingest.rows import Packed
 from ingest.validate import Problem
 
 _COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
 _IDENTITY_BYTES = 16
-_HOUR_US = 3_600_000_000
 _EPOCH_DAY = date(1970, 1, 1)
 _LONGEST_DETAIL = 1000
 _LONGEST_CONTENT_TYPE = 200
@@ -40,33 +39,22 @@ class Message:
         delivery: As it came.
         identity: What makes it count once.
         asset_id: The asset it is from.
-        rows: Its readings.
+        packed: Its readings.
         events: Its events.
         problems: Reasons why some of it could not be stored.
-        hours: Hours since 1970 that its readings fall into.
         span_us: Times of its earliest and latest reading or event, in microseconds since 1970; None without any.
     """
 
     delivery: Delivery
     identity: UUID
     asset_id: int
-    rows: Rows
+    packed: Packed
     events: list[Event] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    hours: set[int] = field(init=False)
     span_us: tuple[int, int] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.span_us = self.rows.span_us
-        self.hours = set()
-        if self.span_us is not None:
-            first_hour, last_hour = self.span_us[0] // _HOUR_US, self.span_us[1] // _HOUR_US
-            # Nearly every message is about one hour or two.
-            self.hours = (
-                {first_hour, last_hour}
-                if last_hour - first_hour < 2
-                else {time_us // _HOUR_US for time_us in self.rows.times_us}
-            )
+        self.span_us = self.packed.span_us
         if self.events:
             times_us = [*(self.span_us or ()), *(round(event.time.timestamp() * 1e6) for event in self.events)]
             self.span_us = min(times_us), max(times_us)
@@ -193,7 +181,7 @@ class Store:
 
     def _ensure_days(self, messages: Iterable[Message]) -> None:
         """Make missing daily partitions before the transaction, which would hold their locks until its end."""
-        days = {hour // 24 for message in messages for hour in message.hours} - self._days
+        days = {hour // 24 for message in messages for hour in message.packed.hours} - self._days
         for day in sorted(days):
             self._connection.execute(self._queries["ensure_reading_day"], {"day": _EPOCH_DAY + timedelta(days=day)})
         self._days |= days
@@ -212,7 +200,7 @@ class Store:
                 "message_ids": UuidArray(ordered),
                 "received_at": TimestampArray([message.delivery.received_at for message in first]),
                 "asset_ids": IntegerArray([message.asset_id for message in first]),
-                "readings": IntegerArray([len(message.rows) for message in first]),
+                "readings": IntegerArray([message.packed.count for message in first]),
                 "events": IntegerArray([len(message.events) for message in first]),
                 "first_us": BigintArray([span_us[0] for span_us in spans_us]),
                 "last_us": BigintArray([span_us[1] for span_us in spans_us]),
@@ -225,11 +213,10 @@ class Store:
         return [by_identity[added[at : at + _IDENTITY_BYTES]] for at in range(0, len(added), _IDENTITY_BYTES)]
 
     def _copy_readings(self, messages: Sequence[Message]) -> int:
-        count = sum([len(message.rows) for message in messages])
+        count = sum([message.packed.count for message in messages])
         if count:
-            packed = [message.rows.packed(message.asset_id) for message in messages if message.rows.times_us]
             with self._connection.cursor() as cursor, cursor.copy(self._queries["copy_readings"]) as copy:
-                copy.write(b"".join((_COPY_HEAD, *packed, _COPY_END)))
+                copy.write(b"".join([_COPY_HEAD, *[message.packed.rows for message in messages], _COPY_END]))
         return count
 
     def _copy_events(self, messages: Iterable[Message]) -> int:
@@ -242,7 +229,7 @@ class Store:
         return len(rows)
 
     def _copy_rollup_due(self, messages: Iterable[Message]) -> None:
-        hours = {hour for message in messages for hour in message.hours}
+        hours = {hour for message in messages for hour in message.packed.hours}
         self._copy(
             self._queries["copy_rollup_due"], [(datetime.fromtimestamp(hour * 3600, UTC),) for hour in sorted(hours)]
         )

@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from careloop.contract.senml import Columns
 from careloop.errors import CareloopError
 from ingest.announcements import Announcements
 from ingest.decode import Decoded, Delivery, RefusalError, decode
 from ingest.delivery import Request
 from ingest.metrics import IngestMetrics
 from ingest.registry import Registry
+from ingest.rows import Ready, Sorter
 from ingest.store import Batch, DeadLetter, Message, StateChange, Store, Stored
 from ingest.validate import Problem, Span, bad_records, is_unit, span_as_of, validate_events
 
@@ -97,6 +97,22 @@ class Writer:
         if self._open is not None:
             self._open[0].close()
             self._open = None
+
+    def look_ahead(self, messages: Sequence[Read]) -> None:
+        """Do for messages what needs no database, while it stores others; may be called in another thread.
+
+        What comes of it is used if nothing has changed until it is their turn.
+        """
+        opened = self._open
+        if opened is None:
+            return
+        sorter, asset_ids = opened[2].sorter, opened[2].known_asset_ids
+        span = span_as_of(self._now(), future=self._limits.future, keep=self._limits.keep)
+        for _, decoded in messages:
+            if isinstance(decoded, Decoded) and (asset_id := asset_ids.get(decoded.serial)) is not None:
+                rows = sorter.at_once(decoded.readings, span)
+                if rows is not None:
+                    decoded.ready = Ready(sorter, asset_id, rows.packed(asset_id))
 
     def write(self, messages: Sequence[Read]) -> Stored:
         """Store a batch; when this returns, it is committed and may be acknowledged.
@@ -209,23 +225,31 @@ def _prepare(
             batch.dead_letters.append(DeadLetter(delivery, delivery.identity_stored(timed_on_arrival=False), problem))
         elif isinstance(decoded, Decoded) and asset_id is not None:
             known.append((delivery, decoded, asset_id))
-    metrics = registry.metrics
+    sorter = registry.sorter
+    late = [(decoded, asset_id) for _, decoded, asset_id in known if not _is_ready(decoded, sorter, asset_id)]
     seen = {
         reading.metric: (reading.unit, decoded.serial)
-        for _, decoded, _ in known
-        if not (isinstance(decoded.readings, Columns) and all(map(metrics.__contains__, decoded.readings.metrics)))
+        for decoded, _ in late
         for reading in decoded.readings
-        if reading.metric not in metrics and isfinite(reading.value) and is_unit(reading.unit)
+        if reading.metric not in registry.metrics and isfinite(reading.value) and is_unit(reading.unit)
     }
     registry.learn(connection, seen, now)
     for delivery, decoded, asset_id in known:
+        identity = delivery.identity_stored(timed_on_arrival=decoded.timed_on_arrival)
+        if isinstance(decoded.ready, Ready) and _is_ready(decoded, sorter, asset_id):
+            batch.messages.append(Message(delivery, identity, asset_id, decoded.ready.packed))
+            continue
         rows, problems = registry.sorter.sort(decoded.readings, span)
         events, event_problems = validate_events(decoded.events, span)
-        identity = delivery.identity_stored(timed_on_arrival=decoded.timed_on_arrival)
-        batch.messages.append(
-            Message(delivery, identity, asset_id, rows, events, [*problems, *event_problems, *bad_records(decoded.bad)])
-        )
+        problems += [*event_problems, *bad_records(decoded.bad)]
+        batch.messages.append(Message(delivery, identity, asset_id, rows.packed(asset_id), events, problems))
     return batch
+
+
+def _is_ready(decoded: Decoded, sorter: Sorter, asset_id: int) -> bool:
+    """Whether what was made of a message ahead of its turn still holds; only packs of nothing but readings were."""
+    ready = decoded.ready
+    return isinstance(ready, Ready) and ready.sorter is sorter and ready.asset_id == asset_id
 
 
 def _tell(batch: Batch, stored: Stored) -> Mapping[str, int]:

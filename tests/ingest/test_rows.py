@@ -53,7 +53,8 @@ def test_columns_say_what_the_general_decoder_says(pack: list) -> None:
     columns = _columns(pack, "KW-1")
     if columns is not None:
         readings, bad = _one_by_one(pack, "KW-1", 12345.0)
-        assert (repr(list(columns)), []) == (repr(readings), bad)
+        # As text, where NaN equals NaN; adding zero makes one of the two zeros.
+        assert (repr([reading._replace(value=reading.value + 0.0) for reading in columns]), []) == (repr(readings), bad)
 
 
 def test_what_agents_send_becomes_columns() -> None:
@@ -99,7 +100,7 @@ def test_sorting_at_once_says_what_sorting_one_by_one_says(packs: list) -> None:
 def test_rows_are_packed_as_binary_copy_wants_them(count: int) -> None:
     one_by_one = [(1_700_000_000_000_000 + i, i % 7, i / 4) for i in range(count)]
     packed = Rows.of(one_by_one).packed(42)
-    assert [*struct.iter_unpack(">hiqiiihid", packed)] == [
+    assert [*struct.iter_unpack(">hiqiiihid", packed.rows)] == [
         (4, 8, time_us - 946_684_800_000_000, 4, 42, 2, metric_id, 8, value) for time_us, metric_id, value in one_by_one
     ]
 
