@@ -178,7 +178,8 @@ def load_config(file: Path) -> EdgeConfig:
             path = _path_in_file(problem["loc"])
             if problem["type"] == RULE_CLASH:
                 path = (*path, problem["ctx"]["index"])
-            name = re.sub(r"\.(\d+)", r"[\1]", ".".join(str(part) for part in path)) or "the file"
+            named = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+            name = named.removeprefix(".") or "the file"
             plain = _PLAIN.get(problem["type"], problem["msg"].removeprefix("Value error, "))
             problems.append((line_of(path, lines), f"{name}: {plain}"))
         # The command line puts its own name before the first.
