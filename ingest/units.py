@@ -29,7 +29,22 @@ _PINT_NAME = {
     "Nm": "N*m",
     "VA": "V*A",
     "var": "V*A",
+    "VAr": "V*A",
     "kVA": "kV*A",
+    "kvar": "kV*A",
+    "VAs": "V*A*s",
+    "vars": "V*A*s",
+    "VAh": "V*A*h",
+    "varh": "V*A*h",
+    "kVAh": "kV*A*h",
+    "kvarh": "kV*A*h",
+    # RFC 8798's, and the next smaller one as it is met.
+    "/100": "percent",
+    "/1000": "ml/l",
+    "ppb": "nl/l",
+    "beats": "dimensionless",
+    "gpm": "gallon/minute",
+    "CFM": "foot**3/minute",
 }
 # Scales of their own that must not be taken for a percentage or a picohenry.
 _INCOMPARABLE = {"pH", "dB", "dBW", "dBm", "Bspl"}
@@ -47,6 +62,8 @@ class Conversion(NamedTuple):
 
 
 AS_SENT = Conversion(1.0, 0.0)
+# RFC 8798's only one that is not a scale.
+_LOGARITHMIC = {("dBm", "dBW"): Conversion(1.0, -30.0), ("dBW", "dBm"): Conversion(1.0, 30.0)}
 
 
 @lru_cache(maxsize=4096)
@@ -62,6 +79,8 @@ def conversion(sent: str, canonical: str) -> Conversion | None:
     """
     if sent in ("", canonical) or not canonical:
         return AS_SENT
+    if (sent, canonical) in _LOGARITHMIC:
+        return _LOGARITHMIC[sent, canonical]
     if sent in _INCOMPARABLE or canonical in _INCOMPARABLE:
         return None
     source, target = _pint_expression(sent), _pint_expression(canonical)
