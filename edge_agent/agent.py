@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from careloop import __version__
 from careloop.contract.messages import AgentState
@@ -57,6 +57,49 @@ class Tally:
         return Tally(**{name: value - getattr(before, name) for name, value in vars(self).items()})
 
 
+class Polled(NamedTuple):
+    """What a poll brought.
+
+    Attributes:
+        readings: How many, before the rules.
+        error: Why none; empty when it went well.
+    """
+
+    readings: int
+    error: str = ""
+
+
+class Watcher(Protocol):
+    """Whoever wants to hear how the agent fares; called in its thread."""
+
+    def polled(self, source: str, polled: Polled) -> None:
+        """A source was polled."""
+
+    def noted(self, outcomes: Outcomes) -> None:
+        """The broker, or the store, said something of messages."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What of an agent can be changed while it runs.
+
+    Attributes:
+        rules: What is done with readings on the device.
+        intervals: Seconds between polls, by source; one left out stays as it is.
+        commit_every_s: How long readings wait for others.
+        max_readings: Most readings in one message.
+        max_bytes: The buffer's bound.
+        max_age_s: Telemetry that is older is dropped from it.
+    """
+
+    rules: RuleBook
+    intervals: Mapping[str, float]
+    commit_every_s: float
+    max_readings: int
+    max_bytes: int
+    max_age_s: float
+
+
 class Agent:
     """Owns what waits in memory, and moves it on.
 
@@ -71,6 +114,12 @@ class Agent:
         monotonic: Seconds of a clock that never jumps.
         wall: The device's clock, Unix time.
         about: What the agent says of itself in its state, e.g. its capabilities.
+
+    Attributes:
+        agent_id: The agent's own id.
+        about: As given; whoever changes it renews the agent's own state.
+        commit_every_s: How long readings wait for others; whoever drives the agent commits so often.
+        watcher: Hears what became of polls and messages, if anyone.
     """
 
     def __init__(
@@ -87,8 +136,11 @@ class Agent:
         wall: Callable[[], float],
         about: Mapping[str, Any] | None = None,
     ) -> None:
+        self.agent_id = agent_id
         self.buffer = buffer
         self.sources = sources
+        self.commit_every_s = 1.0
+        self.watcher: Watcher | None = None
         self.tally = Tally()
         self.woken = threading.Event()
         self._hurried = False
@@ -102,7 +154,7 @@ class Agent:
         self._monotonic = monotonic
         self._wall = wall
         self._clock_offset_s = wall() - monotonic()
-        self._about = about or {}
+        self.about: dict[str, Any] = dict(about or {})
         self._kept_up_at_s = monotonic()
         self.publisher = Publisher(
             link, agent_id, state=self._own_state, wake=self.woken.set, monotonic=monotonic, wall=wall
@@ -118,7 +170,21 @@ class Agent:
             self._meet(serial)
         self.publisher.start()
 
-    def poll(self, source: Source, now: datetime) -> None:
+    def retune(self, tuning: Tuning) -> None:
+        """Go on otherwise, without a restart; what waits in memory is stored first, as it was taken."""
+        self.commit()
+        self._rules = tuning.rules
+        # A new one: it also asks anew for the units of what the rules make.
+        self._packer = Packer(tuning.max_readings, self._units_of)
+        self.commit_every_s = tuning.commit_every_s
+        self.buffer.set_bounds(tuning.max_bytes, tuning.max_age_s, tuning.max_readings)
+        for source in self.sources:
+            interval_s = tuning.intervals.get(source.name, source.interval_s)
+            if source.has_interval and interval_s != source.interval_s:
+                source.set_interval(interval_s)
+        self.woken.set()
+
+    def poll(self, source: Source, now: datetime) -> Polled:
         """Take what a source has; it is durable after the next `commit`."""
         try:
             harvest = source.poll(now)
@@ -127,9 +193,14 @@ class Agent:
             log.warning("source %s: %s", source.name, error)
             # A window may have ended all the same.
             self._accept(Harvest(), now)
-            return
-        self._accept(harvest, now)
-        self._polled.append(source)
+            polled = Polled(0, str(error) or type(error).__name__)
+        else:
+            self._accept(harvest, now)
+            self._polled.append(source)
+            polled = Polled(sum(len(row.values) for row in harvest.rows))
+        if self.watcher:
+            self.watcher.polled(source.name, polled)
+        return polled
 
     def commit(self) -> None:
         """Form messages of what waits in memory, and store them with the places of the sources, in one transaction."""
@@ -222,6 +293,8 @@ class Agent:
         self.buffer.release(outcomes.returned)
         self.buffer.give_up(outcomes.refused)
         self.tally.published_messages += len(outcomes.delivered)
+        if self.watcher:
+            self.watcher.noted(outcomes)
         if outcomes.opened:
             # What gathered while there was no connection must not keep waiting what is measured from now on.
             self.buffer.lanes.part()
@@ -271,7 +344,7 @@ class Agent:
     def _own_state(self, online: bool) -> AgentState:
         depth, lost, skew_s = self.buffer.depth, self.buffer.lost, self.publisher.skew.seconds
         detail = {
-            **self._about,
+            **self.about,
             "assets": len(self._known),
             "buffered_messages": depth.messages,
             "buffered_bytes": depth.size_bytes,

@@ -27,6 +27,9 @@ from edge_agent.config import EdgeConfig, load_config
 from edge_agent.identity.claim import claim as get_identity
 from edge_agent.identity.directory import IdentityDirectory
 from edge_agent.joining import Joined, start_renewal
+from edge_agent.pace import Pace
+from edge_agent.remote.recent_log import RecentLog, keep_log
+from edge_agent.remote.remote import Remote
 from edge_agent.rules import rule_book
 from edge_agent.settings import EdgeSettings
 from edge_agent.simulator.catalogue import KINDS
@@ -36,7 +39,6 @@ from edge_agent.sources.simulator import Simulator, SimulatorConfig
 from edge_agent.sources.source import Clock, Source
 from edge_agent.wire.link import Link
 
-STATE_EVERY_S = 60.0
 CLOCK = Clock(now=lambda: datetime.now(UTC), monotonic=time.monotonic)
 
 log = logging.getLogger(__name__)
@@ -201,35 +203,35 @@ def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings, identity
     for source in agent.sources:
         source.wake = agent.woken.set
     renewer = start_renewal(identity, CLOCK.now, agent.woken.set)
+    agent.commit_every_s = config.batching.interval_s
+    remote = _remote(agent, config, settings)
     agent.start(datetime.now(UTC))
     try:
-        due_at = dict.fromkeys(agent.sources, time.monotonic())
-        commit_at = time.monotonic() + config.batching.interval_s
-        state_at = time.monotonic() + STATE_EVERY_S
+        pace = Pace(agent, time.monotonic())
         while not stopping:
             agent.woken.clear()
             now_s = time.monotonic()
-            for source, due_s in due_at.items():
-                if due_s <= now_s or source.has_news:
-                    agent.poll(source, datetime.now(UTC))
-                    # From now, not from when it was due: after a long halt nothing is polled many times over.
-                    due_at[source] = max(due_s + source.interval_s, now_s) if due_s <= now_s else due_s
-            if commit_at <= now_s:
-                agent.commit()
-                commit_at = now_s + config.batching.interval_s
-            if state_at <= now_s:
-                agent.tend()
-                state_at = now_s + STATE_EVERY_S
+            pace.work(datetime.now(UTC), now_s)
             if renewer.take_renewed():
                 agent.publisher.renew_certificate()
             agent.pump()
-            next_at = min(commit_at, state_at, agent.publisher.due_at_s, *due_at.values())
+            remote.tick(datetime.now(UTC), now_s)
+            next_at_s = min(pace.next_at_s(now_s), now_s + remote.due_in_s)
             if not stopping:
-                agent.woken.wait(max(0.0, next_at - time.monotonic()))
+                agent.woken.wait(max(0.0, next_at_s - time.monotonic()))
+        remote.stop()
     finally:
         renewer.stop()
         agent.stop(settings.edge_stop_timeout_s)
     return 0
+
+
+def _remote(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> Remote:
+    recent_log = RecentLog()
+    keep_log(recent_log)
+    remote = Remote(agent, config, log_level=settings.log_level, recent_log=recent_log, now=lambda: datetime.now(UTC))
+    remote.start(datetime.now(UTC))
+    return remote
 
 
 def _run_steps(agent: Agent, settings: EdgeSettings) -> int:

@@ -12,8 +12,7 @@ want of rights or quota. A message that the broker can never take (malformed, to
 
 import logging
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import paho.mqtt.client as mqtt
 
@@ -35,6 +34,7 @@ from edge_agent.wire.connection import (
     Will,
     wire_properties,
 )
+from edge_agent.wire.inbound import Inbound
 from edge_agent.wire.link import Link, tls_context
 from edge_agent.wire.outcomes import Outcomes
 from edge_agent.wire.states import States
@@ -45,30 +45,15 @@ SESSION_TAKEN_OVER = 0x8E
 FAILURE = 0x80
 # Topic name invalid, packet too large, payload format invalid: the same bytes will never be taken.
 NEVER_TAKEN = frozenset({0x90, 0x95, 0x99})
-CONFIRMED_CHANNELS = ("/telemetry", "/event")
+CONFIRMED_CHANNELS = ("/telemetry", "/event", "/command/result")
 STATE_CONTENT_TYPE = "application/json"
+# Topic, properties and head of a message, of what the broker takes.
+ENVELOPE_BYTES = 256
 # The backlog leaves this share of everything to what is measured now.
 LIVE_SHARE = 4
 LOOK_AGAIN_S = 1.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Inbound:
-    """A message to the agent.
-
-    Attributes:
-        channel: Which of the agent's channels it came on.
-        payload: Its bytes.
-        retained: Whether the broker had kept it from before.
-        properties: MQTT 5 user properties.
-    """
-
-    channel: Channel
-    payload: bytes
-    retained: bool = False
-    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 class Publisher:
@@ -122,14 +107,25 @@ class Publisher:
         return self._connected
 
     @property
+    def states_are_announced(self) -> bool:
+        """Whether the broker has acknowledged every state."""
+        return self._connected and not self._states.has_unannounced and not self._underway.states
+
+    @property
+    def largest_bytes(self) -> int:
+        """The largest message that the broker takes; 0 when it did not say."""
+        return self._largest_bytes
+
+    @property
     def awaiting_messages(self) -> int:
         """How many messages were sent and are not confirmed yet."""
         return self._awaiting.messages if self._confirming else len(self._underway)
 
     @property
     def window_bytes(self) -> int:
-        """What the link is trusted to carry at a time."""
-        return self._underway.window.size_bytes
+        """What the link is trusted to carry at a time, in one message that the broker takes."""
+        trusted = self._underway.window.size_bytes
+        return min(trusted, self._largest_bytes - ENVELOPE_BYTES) if self._largest_bytes else trusted
 
     @property
     def due_at_s(self) -> float:
@@ -343,9 +339,11 @@ class Publisher:
             self._pause(reason)
         elif message.confirmed_by_store and self._confirming:
             self._pause_s = 0.0
+            outcomes.taken.append(seq)
             self._awaiting.taken_by_broker(seq, now_s)
         else:
             self._pause_s = 0.0
+            outcomes.taken.append(seq)
             outcomes.delivered.append(seq)
 
     def _received(self, message: mqtt.MQTTMessage, outcomes: Outcomes) -> None:

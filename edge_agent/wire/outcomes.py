@@ -11,10 +11,12 @@ class Outcomes:
         delivered: Confirmed.
         returned: To be sent again.
         refused: Never to be taken.
+        taken: Acknowledged by the broker, whoever confirms them in the end.
         opened: Whether a connection was opened.
     """
 
     delivered: list[int] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
     opened: bool = False

@@ -1,0 +1,126 @@
+"""Commands through the whole circle: done, refused, expired, and never done twice."""
+
+import json
+import sqlite3
+import time
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+
+@pytest.fixture
+def running(circle):
+    circle.start_agent()
+    circle.wait_until_there()
+    return circle
+
+
+def test_a_self_test_reads_every_source_and_times_the_broker(running) -> None:
+    done = running.wait_for_command(running.tell("self_test"), "done")
+    found = done["output"]
+    assert found["passed"], found
+    assert set(found["sources"]) == {"line", "probe"}
+    assert all(source["ok"] for source in found["sources"].values())
+    assert found["disk_free_bytes"] > 0
+    assert 0 <= found["broker"]["round_trip_s"] < 10
+    assert (done["sent_at"] is not None, done["finished_at"] is not None) == (True, True)
+
+
+def test_an_interval_is_set_for_a_while(running) -> None:
+    assert running.readings_per_s() > 3
+    done = running.wait_for_command(running.tell("set_interval", source="line", interval_s=2, for_s=6), "done")
+    assert (done["output"]["before_s"], done["output"]["interval_s"]) == (0.2, 2)
+    assert running.readings_per_s(3) < 2
+    time.sleep(4)
+    assert running.readings_per_s() > 3
+    refused = running.wait_for_command(running.tell("set_interval", source="lime", interval_s=2), "refused")
+    assert refused["reason"].startswith("sources.lime: there is no such source")
+
+
+def test_an_interval_that_was_set_survives_a_kill_and_ends_with_the_next_configuration(running) -> None:
+    running.wait_for_command(running.tell("set_interval", source="line", interval_s=3), "done")
+    running.kill_agent()
+    running.start_agent()
+    running.wait_until_there()
+    assert running.readings_per_s(4) < 2
+    running.put({})
+    running.wait_for_config("applied")
+    assert running.readings_per_s() > 3
+
+
+def test_the_log_is_uploaded_in_one_message_that_the_broker_takes(running) -> None:
+    done = running.wait_for_command(running.tell("upload_log", kilobytes=8), "done")
+    assert "connected to the broker" in done["output"]["text"]
+    assert not done["output"]["has_more"]
+
+
+def test_a_command_that_expired_is_not_executed(running) -> None:
+    running.stop_agent()
+    waiting = running.tell("set_interval", expires_in_s=1, source="line", interval_s=5)
+    assert running.command(waiting)["state"] == "queued"
+    time.sleep(1.5)
+    assert running.command(waiting)["state"] == "expired"
+    running.start_agent()
+    running.wait_until_there()
+    fresh = running.tell("set_interval", source="line", interval_s=0.5)
+    running.wait_for_command(fresh, "done")
+    assert running.command(waiting)["state"] == "expired"
+    assert "every 5 s" not in running.log()
+
+
+def test_a_command_waits_for_its_agent(running) -> None:
+    running.stop_agent()
+    command_id = running.tell("upload_log")
+    time.sleep(1)
+    running.start_agent()
+    assert running.wait_for_command(command_id, "done")["output"]["text"]
+
+
+def test_a_command_delivered_twice_is_executed_once(running, broker_port) -> None:
+    command_id = running.tell("set_interval", source="line", interval_s=0.7)
+    running.wait_for_command(command_id, "done")
+    again = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    again.connect("127.0.0.1", broker_port)
+    again.loop_start()
+    command = {"command_id": command_id, "kind": "set_interval", "expires_at": "2100-01-01T00:00:00Z",
+               "arguments": {"source": "line", "interval_s": 0.9}}  # fmt: skip
+    for _ in range(3):
+        again.publish(f"careloop/v1/{running.agent_id}/command", json.dumps(command), qos=1).wait_for_publish(10)
+    running.wait_for_command(running.tell("self_test"), "done")
+    again.loop_stop()
+    assert running.log().count("came again") == 3
+    assert "every 0.9 s" not in running.log()
+    assert running.rows("SELECT count(*) FROM telemetry.command_result") == [(2,)]
+
+
+def test_a_command_cut_short_by_a_kill_is_answered_and_not_executed_again(running) -> None:
+    running.kill_agent()
+    # What is on disk between the beginning of a command and its end.
+    command_id = running.tell("set_interval", source="line", interval_s=0.7)
+    with sqlite3.connect(running.directory / "buffer.sqlite") as buffer:
+        book = json.dumps({command_id: [time.time() + 60, False]})
+        buffer.execute("INSERT INTO memory (name, text) VALUES ('remote.commands', ?)", (book,))
+    buffer.close()
+    running.start_agent()
+    failed = running.wait_for_command(command_id, "failed")
+    assert failed["reason"].startswith("interrupted")
+    running.wait_for_command(running.tell("self_test"), "done")
+    assert "every 0.7 s" not in running.log()
+
+
+def test_no_kill_at_any_instant_loses_or_doubles_a_command(running) -> None:
+    """Killed at growing delays after a command was given: each ends once, executed at most once."""
+    given = []
+    for turn in range(6):
+        given.append(running.tell("set_interval", source="line", interval_s=1 + turn / 10))
+        time.sleep(0.05 * turn)
+        running.kill_agent()
+        running.start_agent()
+    ended = [running.wait_for_command_any(command_id) for command_id in given]
+    log = running.log()
+    for turn, command in enumerate(ended):
+        assert command["state"] in {"done", "failed"}, command
+        assert log.count(f"every {1 + turn / 10:g} s instead") <= 1
+        assert command["state"] == "done" or command["reason"].startswith("interrupted")
+    assert running.rows("SELECT count(*) FROM telemetry.command_result") == [(6,)]
