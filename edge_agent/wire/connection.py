@@ -139,6 +139,7 @@ class Connection:
         tls: SSLContext | None,
         wake: Callable[[], None],
     ) -> None:
+        self.tls = tls
         self._wake = wake
         self._happened: SimpleQueue[Happening] = SimpleQueue()
         self._most_unacknowledged = link.inflight
@@ -155,6 +156,8 @@ class Connection:
         if tls:
             self._client.tls_set_context(tls)
         self._client.max_inflight_messages_set(MOST_PACKETS)
+        # After a failure paho's thread ends at once, for whoever closes this waits for it; the pause is the agent's.
+        self._client.reconnect_delay_set(0, 0)
         will_properties = wire_properties(will.content_type, kind=PacketTypes.WILLMESSAGE)
         self._client.will_set(will.topic, will.payload, qos=1, retain=True, properties=will_properties)
         self._client.on_socket_open = _send_at_once

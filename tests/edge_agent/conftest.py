@@ -1,15 +1,17 @@
 import json
 import os
 import queue
+import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +26,12 @@ from careloop.contract.identity import identity_of
 from careloop.contract.senml import decode_pack
 from careloop.stack.broker import EmbeddedBroker
 from careloop.stack.ports import free_port, port_is_free
+from edge_agent.agent import Agent as InProcessAgent
+from edge_agent.buffer import Buffer
+from edge_agent.rules import RuleBook
+from edge_agent.sources.feed import Feed
+from edge_agent.sources.source import Source
+from edge_agent.wire.link import Link
 
 PATIENCE_S = 20.0
 WORDS = [sys.executable, "-c", "import sys; from careloop.cli import main; sys.exit(main())", "edge"]
@@ -171,6 +179,115 @@ def eventually() -> Callable[[Callable[[], object], str], None]:
     return wait_until
 
 
+def offer(feed: Feed, serial: str, count: int, start: int = 0) -> None:
+    """So many readings, one a minute, the value being their number."""
+    day = datetime(2015, 1, 1, tzinfo=UTC)
+    numbers = range(start, start + count)
+    feed.offer([[serial, (day + timedelta(minutes=n)).isoformat(), {"a": float(n)}] for n in numbers], [])
+
+
+def take(agent: InProcessAgent) -> None:
+    """What the sources have, into the buffer."""
+    for source in agent.sources:
+        agent.poll(source, datetime(2026, 1, 1, tzinfo=UTC))
+    agent.commit()
+
+
+class Wire:
+    """A wire between agent and broker, cut after so many bytes again and again, or slow.
+
+    Args:
+        port: The broker's.
+        cut_after_bytes: In both directions together; 0 never.
+        bytes_per_s: From the agent to the broker; 0 is as fast as it goes.
+    """
+
+    def __init__(self, port: int, *, cut_after_bytes: int = 0, bytes_per_s: int = 0) -> None:
+        self._target = port
+        self._cut_after_bytes = cut_after_bytes
+        self._bytes_per_s = bytes_per_s
+        self.cuts = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def url(self, url: str) -> str:
+        """The broker's address by way of this wire."""
+        return url.replace(f":{self._target}", f":{self.port}")
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+            except OSError:
+                return
+            with near, suppress(ConnectionError), socket.create_connection(("127.0.0.1", self._target)) as far:
+                # Or the kernel holds more than a slow link ever would.
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+                self._carry(near, far)
+
+    def _carry(self, near: socket.socket, far: socket.socket) -> None:
+        carried = 0
+        while not self._cut_after_bytes or carried < self._cut_after_bytes:
+            readable, _, _ = select.select([near, far], [], [], 0.5)
+            for side in readable:
+                chunk = side.recv(512)
+                if not chunk:
+                    return
+                (far if side is near else near).sendall(chunk)
+                carried += len(chunk)
+                if self._bytes_per_s and side is near:
+                    time.sleep(len(chunk) / self._bytes_per_s)
+        self.cuts += 1
+
+
+@pytest.fixture
+def wire(request: pytest.FixtureRequest) -> Callable[..., Wire]:
+    def make(port: int, **how: int) -> Wire:
+        made = Wire(port, **how)
+        request.addfinalizer(made.close)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def make_agent(tmp_path: Path) -> Iterator[Callable[..., InProcessAgent]]:
+    """An agent in this process; `clock` gives its monotonic time, else it is the real one."""
+    agents: list[InProcessAgent] = []
+
+    def make(
+        link: Link,
+        agent_id: str,
+        *sources: Source,
+        rules: RuleBook | None = None,
+        clock: Callable[[], float] | None = None,
+        max_bytes: int = 1 << 30,
+    ) -> InProcessAgent:
+        agent = InProcessAgent(
+            # What only a power loss would show is not worth an fsync each time.
+            Buffer(tmp_path / "buffer.sqlite", max_bytes, max_readings=20, synced=False),
+            link,
+            agent_id,
+            sources=sources,
+            rules=rules or {},
+            max_readings=20,
+            units={},
+            monotonic=clock or time.monotonic,
+            wall=(lambda: 1.8e9 + clock()) if clock else time.time,
+        )
+        agents.append(agent)
+        return agent
+
+    yield make
+    for agent in agents:
+        # One that a failed test left behind must not go on trying to connect.
+        agent.publisher.stop(lambda: False)
+
+
 def needed(program: str) -> str:
     """Where a Debian program is; on CI a missing one is a failure, elsewhere the test is skipped."""
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
@@ -196,27 +313,15 @@ def running_mosquitto(directory: Path, *lines: str, at: int | None = None) -> It
 
 
 @pytest.fixture
+def open_directory(servers_directory: Path) -> Iterator[Path]:
+    """A directory that Mosquitto can read: started as root, it drops to a user of its own."""
+    with tempfile.TemporaryDirectory(dir=servers_directory) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[str]:
     """Debian's mosquitto, which tells a publisher that nobody is subscribed."""
     with running_mosquitto(tmp_path, "max_packet_size 20000") as port:
         yield f"mqtt://127.0.0.1:{port}"
-
-
-@pytest.fixture
-def tls_mosquitto(servers_directory: Path) -> Iterator[tuple[str, Path]]:
-    """A mosquitto that wants a client certificate, and the directory of `cert.pem` (everyone's) and `key.pem`."""
-    with tempfile.TemporaryDirectory(dir=servers_directory) as name:
-        directory = Path(name)
-        cert, key = directory / "cert.pem", directory / "key.pem"
-        subprocess.run(
-            [needed("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-             "-keyout", str(key), "-out", str(cert)],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        # Started as root, mosquitto drops to a user of its own before it reads them.
-        for path in (directory, cert, key):
-            path.chmod(0o755)
-        lines = (f"certfile {cert}", f"keyfile {key}", f"cafile {cert}", "require_certificate true")
-        with running_mosquitto(directory, *lines) as port:
-            yield f"mqtts://127.0.0.1:{port}", directory

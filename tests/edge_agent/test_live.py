@@ -1,26 +1,18 @@
 """`careloop edge run` on the system clock, and the publisher against links that break."""
 
 import json
-import select
-import socket
-import threading
 import time
-from contextlib import suppress
-from datetime import UTC, datetime
-from pathlib import Path
-
-import pytest
+from datetime import datetime
 
 from careloop.contract.messages import AgentState
-from careloop.errors import CareloopError
 from careloop.stack.broker import EmbeddedBroker
-from edge_agent.agent import Agent
 from edge_agent.buffer import Buffer
-from edge_agent.rules import RuleBook, rule_book
+from edge_agent.rules import rule_book
 from edge_agent.rules.threshold import Threshold
 from edge_agent.sources.feed import Feed, FeedConfig
 from edge_agent.sources.source import Harvest, Row, Source, SourceError
 from edge_agent.wire.link import Link
+from tests.edge_agent.conftest import offer, take
 
 LIVE = """
 [agent]
@@ -38,46 +30,6 @@ seed = 5
 [sources.fleet]
 robot_vacuum = 2
 """
-
-
-@pytest.fixture
-def make_agent(tmp_path: Path):
-    agents: list[Agent] = []
-
-    def make(link: Link, agent_id: str, *sources: Source, rules: RuleBook | None = None) -> Agent:
-        buffer = Buffer(tmp_path / "buffer.sqlite", 1 << 30, max_readings=20)
-        agents.append(
-            Agent(
-                buffer,
-                link,
-                agent_id,
-                sources=sources,
-                rules=rules or {},
-                max_readings=20,
-                units={},
-                monotonic=time.monotonic,
-                wall=time.time,
-            )
-        )
-        return agents[-1]
-
-    yield make
-    for agent in agents:
-        # One that a failed test left behind must not go on trying to connect.
-        agent.publisher.stop(lambda: False)
-
-
-def offer(feed: Feed, serial: str, count: int, start: int = 0) -> None:
-    feed.offer(
-        [[serial, f"2015-01-01T{n // 60:02d}:{n % 60:02d}:00Z", {"a": float(n)}] for n in range(start, start + count)],
-        [],
-    )
-
-
-def take(agent: Agent) -> None:
-    for source in agent.sources:
-        agent.poll(source, datetime(2026, 1, 1, tzinfo=UTC))
-    agent.commit()
 
 
 def test_live_readings_flow_through_kills_of_agent_and_broker(
@@ -115,48 +67,11 @@ def test_live_readings_flow_through_kills_of_agent_and_broker(
     assert again.readings()
 
 
-class Cutter:
-    """A wire between agent and broker that is cut after so many bytes, again and again."""
-
-    def __init__(self, port: int, after_bytes: int) -> None:
-        self._target = port
-        self._after_bytes = after_bytes
-        self.cuts = 0
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                near, _ = self._server.accept()
-            except OSError:
-                return
-            with near, suppress(ConnectionError), socket.create_connection(("127.0.0.1", self._target)) as far:
-                self._carry(near, far)
-
-    def _carry(self, near: socket.socket, far: socket.socket) -> None:
-        left = self._after_bytes
-        while left > 0:
-            readable, _, _ = select.select([near, far], [], [], 0.5)
-            for side in readable:
-                chunk = side.recv(512)
-                if not chunk:
-                    return
-                (far if side is near else near).sendall(chunk)
-                left -= len(chunk)
-        self.cuts += 1
-
-    def close(self) -> None:
-        self._server.close()
-
-
-def test_a_link_that_breaks_all_the_time_loses_nothing(own_broker: EmbeddedBroker, listen, make_agent):
-    wire = Cutter(own_broker.port, after_bytes=8000)
+def test_a_link_that_breaks_all_the_time_loses_nothing(own_broker: EmbeddedBroker, listen, make_agent, wire):
+    cut_wire = wire(own_broker.port, cut_after_bytes=8000)
     listener = listen(own_broker.url_of("platform"), "careloop/v1/CUT/telemetry")
     feed = Feed(FeedConfig(kind="feed"))
-    url = own_broker.url_of("device").replace(str(own_broker.port), str(wire.port))
-    link = Link(url, inflight=4, reconnect_min_s=0.02, reconnect_max_s=0.05)
+    link = Link(cut_wire.url(own_broker.url_of("device")), inflight=4, reconnect_min_s=0.02, reconnect_max_s=0.05)
     agent = make_agent(link, "cut-gw", feed)
     agent.start(None)
     for number in range(60):
@@ -164,10 +79,9 @@ def test_a_link_that_breaks_all_the_time_loses_nothing(own_broker: EmbeddedBroke
         take(agent)
     agent.drain(20.0)
     assert agent.buffer.depth.messages == 0
-    assert wire.cuts >= 3
+    assert cut_wire.cuts >= 3
     assert agent.tally.published_messages == 60
     agent.stop(2.0)
-    wire.close()
     assert len(listener.readings(1200)) == 1200
 
 
@@ -297,35 +211,3 @@ def test_a_source_that_fails_now_and_then_is_asked_again_and_goes_on_where_it_wa
     agent.start(None)
     assert again.polls == 4
     agent.stop(2.0)
-
-
-def test_mutual_tls(make_agent, tls_mosquitto):
-    url, directory = tls_mosquitto
-    cert, key = directory / "cert.pem", directory / "key.pem"
-    feed = Feed(FeedConfig(kind="feed"))
-    link = Link(url, ca_file=cert, cert_file=cert, key_file=key, wait_for_subscriber=False, confirm="broker")
-    agent = make_agent(link, "tls-gw", feed)
-    agent.start(None)
-    offer(feed, "TLS", 40)
-    take(agent)
-    agent.drain(10.0)
-    assert agent.tally.published_messages == 2
-    agent.stop(2.0)
-
-
-def test_a_broker_whose_certificate_nobody_vouches_for_gets_nothing(make_agent, tls_mosquitto):
-    feed = Feed(FeedConfig(kind="feed"))
-    agent = make_agent(Link(tls_mosquitto[0], reconnect_min_s=0.05, reconnect_max_s=0.1), "tls-gw", feed)
-    agent.start(None)
-    offer(feed, "TLS", 40)
-    take(agent)
-    agent.drain(1.0)
-    assert not agent.publisher.connected
-    assert agent.buffer.depth.messages == 2
-    agent.stop(0.5)
-
-
-def test_tls_files_that_cannot_be_read_are_named(make_agent, tmp_path):
-    link = Link("mqtts://127.0.0.1:8883", ca_file=tmp_path / "none.pem")
-    with pytest.raises(CareloopError, match="ca_file"):
-        make_agent(link, "tls-gw")
