@@ -195,13 +195,6 @@ class HandOver:
         self._taken.clear()
         return tokens
 
-    def rewind(self) -> None:
-        """What was taken was not stored: it waits again, in its old place."""
-        with self._changed:
-            self._waiting.extendleft(reversed(self._taken))
-            self._weight += sum(parcel.weight for parcel in self._taken)
-            self._taken.clear()
-
     def close(self) -> None:
         """Nothing is handed over any more; whoever waits to do so goes on."""
         with self._changed:
@@ -280,10 +273,6 @@ class Background(Source):
     def confirm(self) -> None:
         """Forget what was polled."""
         self._hand_over.confirm()
-
-    def rewind(self) -> None:
-        """Bring what was polled again."""
-        self._hand_over.rewind()
 
     def close(self) -> None:
         """End the read under way, and the thread; a device that does not let go is left to the process's end."""

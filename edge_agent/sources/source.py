@@ -8,7 +8,7 @@ A source that is pushed to (subscription, serial line) or that may block (a bus,
 of its own and hands over in `poll` (`sources.background`). It says in `has_news` that something waits, so that the loop
 need not wait for the interval, and calls `wake` only when much waits.
 
-When the transaction failed (a full disk), the agent calls `rewind` instead of `confirm`.
+While a transaction fails (a full disk) no source is polled: the batch is kept and tried again.
 """
 
 from abc import ABC, abstractmethod
@@ -145,9 +145,6 @@ class Source(ABC):
 
     def confirm(self) -> None:  # noqa: B027 - only sources that acknowledge upstream need it
         """What was polled is on disk now."""
-
-    def rewind(self) -> None:  # noqa: B027 - a source that cannot repeat itself does nothing
-        """What was polled since the last `confirm` could not be stored; bring it again if possible."""
 
     def close(self) -> None:  # noqa: B027 - only sources that hold something open need it
         """Let go of files, ports and threads."""

@@ -6,6 +6,7 @@ one that is not in the buffer. It runs in the agent's own thread: local files do
 
 import glob
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -17,6 +18,8 @@ from edge_agent.sources.file_tail.tail import Place, Tail
 from edge_agent.sources.payload.mapper import Mapper
 from edge_agent.sources.payload.records import PayloadError, Record, csv_cells, line_parser, quoted
 from edge_agent.sources.source import Clock, Harvest, Source, SourceError
+
+log = logging.getLogger(__name__)
 
 # Of all files together in one poll; the rest at once after the other sources had their turn.
 MOST_BYTES = 512 * 1024
@@ -39,12 +42,10 @@ class FileSource(Source):
         self._glob = re.sub(r"\{\w+\}", "*", config.path)
         self._is_one = not glob.has_magic(self._glob)
         self._tails: dict[str, Tail] = {}
-        self._first_start = False
         self._has_more = False
-        # What `checkpoint` said last, what of it is on disk, and where to go back to.
+        # What `checkpoint` said last, and what of it is on disk.
         self._offered: str | None = None
         self._stored: str | None = None
-        self._confirmed: str | None = None
 
     @property
     def has_news(self) -> bool:
@@ -53,12 +54,11 @@ class FileSource(Source):
 
     def open(self, checkpoint: str | None, since: datetime | None) -> None:  # noqa: ARG002 - the lines have their own time
         """Go on where reading had got to."""
-        self._stored = self._confirmed = checkpoint
+        self._stored = checkpoint
         self._go_to(checkpoint)
         if checkpoint is None and self._config.start == "end":
             for tail in self._found():
                 tail.skip_to_end()
-            self._confirmed = self._places()
 
     def units_of(self, serial: str) -> Mapping[str, str]:
         """The configured units."""
@@ -74,18 +74,25 @@ class FileSource(Source):
         payloads: list[Iterator[Record]] = []
         too_long = 0
         self._has_more = False
-        try:
-            for tail in self._found():
+        errors: list[str] = []
+        for tail in self._found():
+            try:
                 lines = tail.read(most_bytes)
-                if lines:
-                    payloads += self._payloads(tail, lines)
-                self._has_more |= tail.has_more
-                too_long += tail.too_long
-                tail.too_long = 0
-        except OSError as error:
-            raise SourceError(f"{self._config.path} cannot be read: {error.strerror or error}") from error
+            except OSError as error:
+                errors.append(f"{tail.path} cannot be read: {error.strerror or error}")
+                continue
+            if lines:
+                payloads += self._payloads(tail, lines)
+            self._has_more |= tail.has_more
+            too_long += tail.too_long
+            tail.too_long = 0
         if self._has_more:
             self.wake()
+        if errors and not payloads:
+            raise SourceError("; ".join(errors))
+        for text in errors:
+            # What the others said counts; the next poll that brings nothing tells the failure.
+            log.warning("source %s: %s", self.name, text)
         harvest = self._mapper.harvest(payloads, now)
         return Harvest(harvest.rows, harvest.events, harvest.refused + too_long)
 
@@ -96,11 +103,7 @@ class FileSource(Source):
 
     def confirm(self) -> None:
         """What was read is on disk."""
-        self._stored = self._confirmed = self._offered
-
-    def rewind(self) -> None:
-        """Back to what is on disk."""
-        self._go_to(self._confirmed)
+        self._stored = self._offered
 
     def close(self) -> None:
         """Close the files."""

@@ -143,10 +143,6 @@ class MqttSource(Source):
                 # Over another connection the broker sends it again, and is answered then.
                 self._client.ack(token.key[0], 1)
 
-    def rewind(self) -> None:
-        """Bring what was polled again."""
-        self._hand_over.rewind()
-
     def close(self) -> None:
         """Disconnect; what was not confirmed comes again at the next start."""
         self._hand_over.close()

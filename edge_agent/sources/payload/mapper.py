@@ -74,6 +74,10 @@ class Mapper:
                 except PayloadError as error:
                     wrong.append(str(error))
                     continue
+                except Exception as error:  # what one record does to us must not stop those behind it
+                    log.exception("source %s: defect", self._name)
+                    wrong.append(f"defect: {error!r}")
+                    continue
                 if mapped is None:
                     continue
                 row, raised = mapped

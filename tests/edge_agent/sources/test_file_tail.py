@@ -65,17 +65,6 @@ def test_a_checkpoint_goes_on_where_the_last_stored_line_ended(tail, log):
     assert again.source.checkpoint() is None
 
 
-def test_what_could_not_be_stored_is_brought_again(tail, log):
-    polled = tail()
-    append(log, 1)
-    drain(polled)
-    append(log, 2, 3)
-    assert len(polled.once().rows) == 2
-    polled.source.rewind()
-    append(log, 4)
-    assert drain(polled) == [2, 3, 4]
-
-
 def test_rotation_by_renaming(tail, log):
     polled = tail()
     append(log, 1)
