@@ -195,8 +195,11 @@ class Publisher:
             CareloopError: The file cannot be read.
         """
         self._tls = tls_context(self._link) if self._tls else None
-        if self._connection:
-            # Said, so that nobody takes us for offline.
+        self._leave_if_outdated()
+
+    def _leave_if_outdated(self) -> None:
+        """Say goodbye to a connection that was opened with another certificate; one being opened is looked at then."""
+        if self._connected and self._connection and self._connection.tls is not self._tls:
             self._connection.close(said=True)
 
     def announce(self, serial: str) -> None:
@@ -302,6 +305,7 @@ class Publisher:
             self._connection.subscribe(topics)
         if self._connection and self._confirming:
             self._stored_subscription = self._connection.subscribe([(topic(self._agent_id, "stored"), 0)])
+        self._leave_if_outdated()
 
     def _subscribed(self, subscribed: Subscribed, outcomes: Outcomes) -> None:
         if max(subscribed.reasons) < FAILURE:

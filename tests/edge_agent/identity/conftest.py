@@ -35,6 +35,20 @@ class Platform:
     password_port: int
     certificate_port: int
     directory: Path
+    program: str
+    broker: subprocess.Popen | None = None
+
+    def start_broker(self) -> None:
+        with (self.directory / "log").open("wb") as log:
+            self.broker = subprocess.Popen(
+                [self.program, "-c", self.directory / "mosquitto.conf"], stdout=log, stderr=log
+            )
+        _wait(lambda: "running" in self.broker_log())
+
+    def stop_broker(self) -> None:
+        if self.broker:
+            self.broker.terminate()
+            self.broker.wait(10)
 
     @property
     def platform_url(self) -> str:
@@ -105,16 +119,13 @@ def platform(
     with serve_api(provisioning=provisioning, broker_files=BrokerFiles(directory, directory / "pid", 0.05)) as api:
         with api.client("admin") as admin:
             admin.post("/v1/product-models", {"code": "KW-5", "name": "KW-5", "kind": "washer"})
-        running = Platform(api, *ports, directory)
+        running = Platform(api, *ports, directory, mosquitto_program)
         _wait((directory / "devices-ca.pem").exists)
-        with (directory / "log").open("wb") as log:
-            process = subprocess.Popen([mosquitto_program, "-c", directory / "mosquitto.conf"], stdout=log, stderr=log)
         try:
-            _wait(lambda: "running" in running.broker_log())
+            running.start_broker()
             yield running
         finally:
-            process.terminate()
-            process.wait(10)
+            running.stop_broker()
 
 
 def _wait(true: Callable[[], object]) -> None:

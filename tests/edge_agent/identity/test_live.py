@@ -115,6 +115,26 @@ def gapless(readings: dict[tuple[str, str, float], float], serials: list[str]) -
         assert steps == {1}, f"{series}: {steps}"
 
 
+def test_a_certificate_renewed_while_the_broker_is_away_is_the_one_it_comes_back_with(
+    platform, edge, eventually
+) -> None:
+    serials = fleet_of(edge.config)
+    assert edge.claim("GW-1", platform.claim_key(gateway=True, asset_pattern="*"), "--certificate",
+                      *assets_of(serials)).returncode == 0  # fmt: skip
+    agent = edge.run()
+    eventually(lambda: "connected to the broker" in "".join(agent.log), "it connected")
+    platform.stop_broker()
+    eventually(lambda: "".join(agent.log).count("renewed the certificate") >= 2, "it renewed twice meanwhile")
+    before = "".join(agent.log).count("connected to the broker")
+    platform.start_broker()
+    heard = edge.listen(platform.platform_url, "careloop/v1/+/telemetry")
+    eventually(lambda: "".join(agent.log).count("connected to the broker") > before, "it came back")
+    # What was measured meanwhile comes now, and what was stored before is not looked at.
+    assert len(heard.readings(at_least=100)) >= 100
+    agent.process.terminate()
+    assert agent.process.wait(20) == 0
+
+
 def test_a_password_connects_by_tls(platform, edge) -> None:
     serials = fleet_of(edge.config)
     done = edge.claim("GW-2", platform.claim_key(gateway=True, asset_pattern="*"), *assets_of(serials))
