@@ -16,6 +16,7 @@ from ingest.formats.parsing import parse_cbor, parse_json
 # An even number of backslashes before it is text about an escape, not an escape.
 _ZERO_CHARACTER = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _LONGEST_VERSION = 128
+_FIRST_OF_CBOR, _FIRST_OF_MARK = b"\x80", 0xEF
 _TIME = itemgetter(0)
 
 
@@ -49,17 +50,19 @@ def _parse(delivery: Delivery) -> Any:
 
 
 def _is_cbor(content_type: str, payload: bytes) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type.endswith("cbor"):
-        return True
+    if content_type:
+        media_type = content_type.partition(";")[0].strip().lower()
+        if media_type.endswith(("cbor", "json")):
+            return media_type.endswith("cbor")
     # A byte order mark (0xEF) is JSON's; no CBOR pack starts with it.
-    return bool(payload) and not media_type.endswith("json") and payload[0] >= 0x80 and payload[0] != 0xEF
+    return payload >= _FIRST_OF_CBOR and payload[0] != _FIRST_OF_MARK
 
 
 def _telemetry(serial: str, delivery: Delivery) -> Decoded:
-    records = _parse(delivery)
     if _is_cbor(delivery.content_type, delivery.payload):
-        records = _with_text_labels(records)
+        records = _with_text_labels(parse_cbor(delivery.payload))
+    else:
+        records = parse_json(delivery.payload)
     # Resolved against zero, so that the times which are relative to now can be told from the absolute ones.
     readings, bad = decode_pack(records, serial, 0.0)
     timed_on_arrival = False

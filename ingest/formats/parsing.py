@@ -25,12 +25,12 @@ def parse_json(payload: bytes) -> Any:
     Raises:
         RefusalError: `malformed`.
     """
-    if not payload:
-        raise RefusalError("malformed", "the payload is empty")
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         refusal = error
+    if not payload:
+        raise RefusalError("malformed", "the payload is empty")
     try:
         # Python's own parser takes NaN and Infinity: the other readings are kept.
         return json.loads(payload.decode("utf-8-sig"))
