@@ -79,10 +79,8 @@ def conversion(sent: str, canonical: str) -> Conversion | None:
     """
     if sent in ("", canonical) or not canonical:
         return AS_SENT
-    if (sent, canonical) in _LOGARITHMIC:
-        return _LOGARITHMIC[sent, canonical]
     if sent in _INCOMPARABLE or canonical in _INCOMPARABLE:
-        return None
+        return _LOGARITHMIC.get((sent, canonical))
     source, target = _pint_expression(sent), _pint_expression(canonical)
     if source is None or target is None:
         return None

@@ -1,19 +1,22 @@
-"""No payload crashes, hangs or gets lost. CARELOOP_FUZZ_PAYLOADS sets how many are decoded."""
+"""No payload crashes, hangs or gets lost. CARELOOP_FUZZ_PAYLOADS and CARELOOP_FUZZ_STORED set how many."""
 
 import os
 import time
+from collections import Counter
 from itertools import islice
 
 import pytest
 
 from ingest.decode import Decoded, Decoder, Delivery, RefusalError
+from ingest.downlink.reports import UnusableError
+from ingest.downlink.reports import read as read_report
 from ingest.validate import OLDEST, Metric, Span, validate_events, validate_readings
 from tests.contract.conftest import NOW, SERIALS, Line, Reader, delivery_of, formats_of
 from tests.contract.mutation import mutations
 
 PAYLOADS = int(os.environ.get("CARELOOP_FUZZ_PAYLOADS", "6000"))
 SEED = int(os.environ.get("CARELOOP_FUZZ_SEED", "20261121"))
-THROUGH_THE_STORE = 2500
+THROUGH_THE_STORE = int(os.environ.get("CARELOOP_FUZZ_STORED", "2500"))
 # Of processor time, so that a busy machine does not fail it; a payload has at most 200 kB here.
 SLOWEST_S = 0.5
 REASONS = {"malformed", "bad_topic", "unknown_alias", "too_large"}
@@ -54,6 +57,19 @@ def test_every_payload_has_an_answer_in_time() -> None:
     assert answers["read"] > PAYLOADS / 10
     assert answers["refused"] > PAYLOADS / 10
     assert answers["read"] + answers["refused"] == PAYLOADS
+
+
+def test_what_agents_answer_cannot_hurt_the_downlink() -> None:
+    answers = Counter[str]()
+    for number, delivery in enumerate(islice(mutations(SEED + 2), PAYLOADS // 4)):
+        for channel in ("state", "command/result"):
+            topic = f"careloop/v1/KW-1/{channel}"
+            try:
+                heard = read_report(topic, delivery.payload, NOW, retained=bool(number % 2), most_bytes=100_000)
+                answers[type(heard).__name__] += 1
+            except UnusableError:
+                answers["unusable"] += 1
+    assert answers["unusable"] > PAYLOADS / 8
 
 
 def test_through_the_store_every_message_is_stored_or_a_dead_letter(line: Line) -> None:
