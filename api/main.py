@@ -42,7 +42,7 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
     configure_logging(settings.log_level, settings.log_format, process="api")
     with connect(settings.database_url) as connection:
         require_migrated(connection)
-    observed = Observed.by(time.monotonic)
+    observed = Observed.by(time.monotonic, settings.stalled_after_s)
     app = create_app(
         settings.database_url,
         clock=settings.clock,

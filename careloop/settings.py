@@ -29,7 +29,7 @@ class SharedSettings(BaseSettings):
         "0 for free ones",
     )
     stalled_after_s: float = Field(
-        120.0, gt=0, description="a loop silent for so long has stalled: /live answers 503, in seconds"
+        180.0, gt=0, description="a loop silent for so long has stalled: /live answers 503, in seconds"
     )
     metrics_host: str = Field("127.0.0.1", description="address that they are served on, without any login")
 

@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 # Readings of the last minutes before the full hour may still be on their way.
 SETTLING = timedelta(minutes=2)
 TICK_S = 5.0
-TICK_WITHIN_S = 60.0
 # Training on years of a large fleet takes long; longer than this it hangs.
 DUTY_WITHIN_S = 12 * 3600.0
 
@@ -78,7 +77,9 @@ def run(overrides: Mapping[str, Any]) -> int:
             probes = Probes("predictor", watchdog, checks, time.monotonic)
             with serving(settings.metrics_host, settings.metrics_port, probes, render_from(registry)):
                 forecaster = Forecaster(settings, database, client)
-                _tick(settings, _Duties(forecaster, PredictorMetrics(registry), watchdog), stop)
+                _tick(
+                    settings, _Duties(forecaster, PredictorMetrics(registry), watchdog, settings.stalled_after_s), stop
+                )
     finally:
         database.close()
     return 0
@@ -117,10 +118,12 @@ def _tick(settings: PredictorSettings, duties: "_Duties", stop: threading.Event)
 class _Duties:
     """What is done at the ticks, watched and counted."""
 
-    def __init__(self, forecaster: Forecaster, metrics: PredictorMetrics, watchdog: Watchdog) -> None:
+    def __init__(
+        self, forecaster: Forecaster, metrics: PredictorMetrics, watchdog: Watchdog, stalled_after_s: float
+    ) -> None:
         self._forecaster = forecaster
         self._metrics = metrics
-        self._ticker = watchdog.loop("ticker", TICK_WITHIN_S)
+        self._ticker = watchdog.loop("ticker", stalled_after_s)
         self._duty = watchdog.loop("duty", DUTY_WITHIN_S)
         self._duty.rest()
 

@@ -37,8 +37,6 @@ from scheduler.settings import SchedulerSettings
 # In simulated time assets are registered rarely, and hundreds of steps must not read them all again.
 STEP_REFRESH = timedelta(days=1)
 RENEWALS_PER_LEASE = 4
-# A job in hand may wait for the API through all its retries.
-STALLED_AFTER_S = 180.0
 
 
 def run() -> int:
@@ -64,7 +62,7 @@ def run() -> int:
             stop=stop,
             metrics=SchedulerMetrics(registry),
             monotonic=time.monotonic,
-            heartbeat=watchdog.loop("ticker", STALLED_AFTER_S),
+            heartbeat=watchdog.loop("ticker", settings.stalled_after_s),
         )
         checks = {
             "database": database_check(settings.database_url, "scheduler"),

@@ -21,7 +21,6 @@ from careloop.observability.watchdog import Heartbeat, Watchdog
 SQL = load_queries("api.observation")
 
 BEAT_EVERY_S = 1.0
-EVENT_LOOP_WITHIN_S = 30.0
 COUNT_EVERY_S = 15.0
 
 log = logging.getLogger(__name__)
@@ -39,24 +38,26 @@ class Observed:
         watchdog: Watches the event loop.
         clock: Seconds of a clock that never jumps.
         metrics: On the registry.
+        stalled_after_s: How long the event loop may be silent.
     """
 
     registry: CollectorRegistry
     watchdog: Watchdog
     clock: Callable[[], float]
     metrics: ApiMetrics
+    stalled_after_s: float
 
     @classmethod
-    def by(cls, clock: Callable[[], float]) -> "Observed":
+    def by(cls, clock: Callable[[], float], stalled_after_s: float = 180.0) -> "Observed":
         """With nothing seen yet."""
         registry = make_registry("api")
-        return cls(registry, Watchdog(clock), clock, ApiMetrics(registry))
+        return cls(registry, Watchdog(clock), clock, ApiMetrics(registry), stalled_after_s)
 
 
 @asynccontextmanager
 async def watching(pool: Pool, observed: Observed) -> AsyncIterator[None]:
     """Keep the heartbeat of the event loop, and the gauges that nobody sets otherwise."""
-    heartbeat = observed.watchdog.loop("event loop", EVENT_LOOP_WITHIN_S)
+    heartbeat = observed.watchdog.loop("event loop", observed.stalled_after_s)
     task = asyncio.create_task(_watch(pool, observed, heartbeat), name="watching")
     try:
         yield

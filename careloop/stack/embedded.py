@@ -30,7 +30,13 @@ DEVICE: BrokerAccount = "device"
 PLATFORM: BrokerAccount = "platform"
 KEY_WITHIN_S = 60.0
 # What one process may know of another's secrets: nothing. These are set anew for each.
-_CONNECTIONS = ("CARELOOP_DATABASE_URL", "CARELOOP_BROKER_URL", "CARELOOP_API_URL", "CARELOOP_API_KEY")
+_CONNECTIONS = (
+    "CARELOOP_DATABASE_URL",
+    "CARELOOP_BROKER_URL",
+    "CARELOOP_API_URL",
+    "CARELOOP_API_KEY",
+    "CARELOOP_METRICS_PORT",
+)
 
 
 class EmbeddedStack:
