@@ -2,9 +2,10 @@
 
 import gc
 import logging
+import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -37,33 +38,58 @@ from ingest.replay import Replay, Selection
 from ingest.settings import IngestSettings
 from ingest.store import Stored
 from ingest.validate import span_as_of
+from ingest.workers import Workers
 from ingest.writer import Limits, Read, StoppedError, Writer, read
 
 log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.2
 WATCH_EVERY_S = 0.5
+MOST_WORKERS = 64
 # A rollup of a long outage's hours takes its time; longer than this it hangs.
 MAINTENANCE_WITHIN_S = 3600.0
 TELL_EVERY = timedelta(seconds=60)
 
 
-def run(**given: str | None) -> int:
+def run(end_with: int = 0, **given: str | None) -> int:
     """Store messages until SIGTERM or Ctrl-C; the arguments given stand in for their settings.
+
+    Args:
+        end_with: Our parent's process id, when we shall not outlive it.
+        given: Settings.
 
     Raises:
         CareloopError: The database cannot be used, or the broker refuses us.
     """
-    arguments: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    settings = IngestSettings(**arguments)
-    configure_logging(settings.log_level, settings.log_format, process="ingest", worker=settings.ingest_worker)
-    with connect(settings.database_url) as connection:
-        engine = require_migrated(connection)
+    settings, engine = _start(given)
     log.info("worker %s stores into %s", settings.ingest_worker, engine)
     # Readings are made and dropped by the hundred thousand, in no cycles: looking for some so often costs a fifth.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    return _Ingest(settings, engine).run()
+    return _Ingest(settings, engine, end_with).run()
+
+
+def run_workers(workers: int, **given: str | None) -> int:
+    """Store messages by several processes that share the load, until SIGTERM or Ctrl-C.
+
+    Raises:
+        CareloopError: The number makes no sense, or the database cannot be used.
+    """
+    if not 1 <= workers <= MOST_WORKERS:
+        raise CareloopError(f"--workers must be 1 to {MOST_WORKERS}")
+    settings, _ = _start(given)
+    names = [f"{settings.ingest_worker}-{number}" for number in range(1, workers + 1)]
+    # Not as arguments, which every user of the machine can see.
+    urls = {"CARELOOP_DATABASE_URL": settings.database_url, "CARELOOP_BROKER_URL": settings.broker_url}
+    return Workers(names, urls, settings.metrics_port, time.monotonic).run()
+
+
+def _start(given: Mapping[str, str | None]) -> tuple[IngestSettings, Engine]:
+    arguments: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    settings = IngestSettings(**arguments)
+    configure_logging(settings.log_level, settings.log_format, process="ingest", worker=settings.ingest_worker)
+    with connect(settings.database_url) as connection:
+        return settings, require_migrated(connection)
 
 
 def replay_dead_letters(
@@ -106,7 +132,8 @@ def _replay(settings: IngestSettings, connection: Connection[DictRow]) -> Replay
 class _Ingest:
     """The running process: the broker's thread, the writer's, and that of maintenance."""
 
-    def __init__(self, settings: IngestSettings, engine: Engine) -> None:
+    def __init__(self, settings: IngestSettings, engine: Engine, end_with: int) -> None:
+        self._end_with = end_with
         self._settings = settings
         self._engine = engine
         self._stop = Event()
@@ -159,7 +186,7 @@ class _Ingest:
             ]
             try:
                 with self._serving():
-                    while not any(task.done() for task in tasks):
+                    while not any(task.done() for task in tasks) and not self._is_orphan():
                         wait(tasks, timeout=WATCH_EVERY_S, return_when=FIRST_COMPLETED)
             finally:
                 self._stop.set()
@@ -172,6 +199,9 @@ class _Ingest:
             raise CareloopError(self._consumer.failure)
         log.info("stopped; what was not stored stays with the broker")
         return 0
+
+    def _is_orphan(self) -> bool:
+        return bool(self._end_with) and os.getppid() != self._end_with
 
     def _serving(self) -> AbstractContextManager[None]:
         """Shows metrics, `/live` and `/ready`."""

@@ -38,6 +38,7 @@ from bench.ingest.publisher import Flood, Order, Pace, Published, Restart, Role,
 from bench.ingest.servers import Servers, servers
 from bench.ingest.store import Progress, count, progress, raw_copy_rows_per_s, register
 from bench.ingest.subscriber import subscriber_process
+from bench.ingest.wire import Wire
 from careloop.database.engine import connect
 from careloop.errors import CareloopError
 
@@ -254,6 +255,9 @@ class _Bench:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            # Or a broker that lives on would keep messages for it. A clean start ends a session.
+            for session in (name, f"{name}-downlink"):
+                Wire(self._servers.broker_url, session).close()
 
 
 @contextmanager

@@ -146,6 +146,9 @@ class Worker:
     def wait_until_connected(self, times: int = 1) -> None:
         until(lambda: self.log.read_text().count("connected to 127.0.0.1") >= times, f"connected {times} ×; {self.log}")
 
+    def wait_until_subscribed(self, times: int = 1) -> None:
+        until(lambda: self.log.read_text().count("subscribed") >= times, f"subscribed {times} ×; {self.log}")
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
@@ -162,12 +165,14 @@ def worker_of(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Makes ingest processes; what still runs at the end is killed."""
     workers: list[Worker] = []
 
-    def make(database_url: str, broker_url: str, name: str, **environment: str) -> Worker:
+    def make(
+        database_url: str, broker_url: str, name: str, arguments: tuple[str, ...] = (), **environment: str
+    ) -> Worker:
         given = {
             "CARELOOP_DATABASE_URL": database_url, "CARELOOP_BROKER_URL": broker_url, "CARELOOP_LOG_LEVEL": "DEBUG",
             "CARELOOP_INGEST_ROLLUP_SECONDS": "0.5", **environment,
         }  # fmt: skip
-        workers.append(Worker(given, ("--worker-name", name), tmp_path / f"{name}.log"))
+        workers.append(Worker(given, ("--worker-name", name, *arguments), tmp_path / f"{name}.log"))
         workers[-1].start()
         return workers[-1]
 
@@ -175,13 +180,17 @@ def worker_of(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     for worker in workers:
         if worker.process is not None and worker.process.poll() is None:
             worker.kill()
-        _forget_session(worker)
+        names = [
+            f"{worker.arguments[1]}{suffix}" for suffix in (("-1", "-2") if "--workers" in worker.arguments else ("",))
+        ]
+        for name in names:
+            _forget_session(worker, name)
 
 
-def _forget_session(worker: Worker) -> None:
+def _forget_session(worker: Worker, name: str) -> None:
     """Or the broker, which serves the whole run, would keep every later test's messages for it."""
     url = urlsplit(worker.environment["CARELOOP_BROKER_URL"])
-    client = Client(CallbackAPIVersion.VERSION2, client_id=worker.arguments[1], protocol=MQTTProtocolVersion.MQTTv5)
+    client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5)
     client.username_pw_set(url.username, url.password)
     try:
         client.connect("127.0.0.1", url.port or 0, clean_start=True)
