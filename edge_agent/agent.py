@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from careloop import __version__
 from careloop.contract.messages import AgentState
 from edge_agent.buffer import Buffer, BufferFullError
-from edge_agent.packing import Packer
+from edge_agent.packing import Message, Packer
 from edge_agent.publisher import Publisher
 from edge_agent.rules import RuleBook, RuleMemory, derived_units, judge
 from edge_agent.sources.source import Harvest, Source, SourceError
@@ -67,6 +67,15 @@ class Polled(NamedTuple):
 
     readings: int
     error: str = ""
+
+
+class _Batch(NamedTuple):
+    """What one transaction stores."""
+
+    messages: Sequence[Message]
+    memory: Mapping[str, str]
+    polled: Sequence[Source]
+    waiting: Tally
 
 
 class Watcher(Protocol):
@@ -150,6 +159,8 @@ class Agent:
         self._packer = Packer(max_readings, self._units_of)
         self._waiting = Tally()
         self._polled: list[Source] = []
+        # What the full disk did not take.
+        self._unstored: _Batch | None = None
         self._known: set[str] = set()
         self._monotonic = monotonic
         self._wall = wall
@@ -186,6 +197,9 @@ class Agent:
 
     def poll(self, source: Source, now: datetime) -> Polled:
         """Take what a source has; it is durable after the next `commit`."""
+        if self._unstored:
+            # Better unread than lost: a file, a broker, a bus will wait.
+            return Polled(0, "the disk is full")
         try:
             harvest = source.poll(now)
         except SourceError as error:
@@ -204,25 +218,30 @@ class Agent:
 
     def commit(self) -> None:
         """Form messages of what waits in memory, and store them with the places of the sources, in one transaction."""
+        self._watch_clock()
+        batch = self._unstored or self._batch()
+        try:
+            self.buffer.add(batch.messages, batch.memory, now_s=self._wall(), sealed=self.publisher.connected)
+        except BufferFullError as error:
+            if not self._unstored:
+                log.error("%s: nothing is read until there is", error)  # noqa: TRY400 - no defect of ours
+            self._unstored = batch
+            return
+        self._unstored = None
+        self.tally.accepted_readings += batch.waiting.accepted_readings
+        self.tally.accepted_events += batch.waiting.accepted_events
+        self._memory.stored()
+        for source in batch.polled:
+            source.confirm()
+
+    def _batch(self) -> "_Batch":
+        """What waits in memory."""
         polled = list(dict.fromkeys(self._polled))
         self._polled.clear()
         memory = {_checkpoint_name(source): text for source in polled if (text := source.checkpoint()) is not None}
         memory |= self._memory.to_store()
         waiting, self._waiting = self._waiting, Tally()
-        messages = self._packer.finish()
-        self._watch_clock()
-        try:
-            self.buffer.add(messages, memory, now_s=self._wall(), sealed=self.publisher.connected)
-        except BufferFullError as error:
-            lost = sum(message.readings for message in messages)
-            log.error("%s: %d readings and %d events are lost", error, lost, waiting.accepted_events)  # noqa: TRY400 - no defect of ours
-            self.tally.refused_readings += lost
-            return
-        self.tally.accepted_readings += waiting.accepted_readings
-        self.tally.accepted_events += waiting.accepted_events
-        self._memory.stored()
-        for source in polled:
-            source.confirm()
+        return _Batch(self._packer.finish(), memory, polled, waiting)
 
     def pump(self) -> None:
         """Bring the buffer up to date with what the broker said, and send as much more as may be in flight."""
@@ -281,6 +300,9 @@ class Agent:
 
             self._take_note(self.publisher.stop(wait))
         finally:
+            if self._unstored:
+                lost = self._unstored.waiting
+                log.error("the disk is full: %d readings are lost", lost.accepted_readings)
             for source in self.sources:
                 source.close()
             if self.buffer.depth.messages:
@@ -315,7 +337,7 @@ class Agent:
         self.tally.thinned_readings += judged.thinned
         self.tally.windowed_readings += judged.windowed
         taken, refused = self._packer.add_rows(judged.rows)
-        self.tally.refused_readings += refused
+        self.tally.refused_readings += refused + harvest.refused
         self._waiting.accepted_readings += taken
         for serial, event in events:
             try:
