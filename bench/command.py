@@ -70,11 +70,54 @@ def _run_chaos(options: argparse.Namespace) -> Mapping[str, Any]:
     )
 
 
+def _configure_query(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--database-url", help="a server where a database may be made; else an embedded one is started")
+    parser.add_argument("--readings", type=int, default=70_000_000, metavar="N", help="about so many, if time allows")
+    parser.add_argument("--assets", type=int, default=200, metavar="N", help="each sends 8 metrics a minute")
+    parser.add_argument("--minutes", type=float, default=30.0, metavar="N", help="half of it for loading at most")
+    parser.add_argument("--runs", type=int, default=200, metavar="N", help="of each query")
+    parser.add_argument("--jitter-ms", type=float, default=0.0, metavar="N", help="of times; 0: whole seconds")
+    parser.add_argument("--database", default="careloop_bench_query", metavar="NAME", help="of the database made")
+    parser.add_argument("--keep", action="store_true", help="leave the database in place")
+    parser.add_argument("--reuse", action="store_true", help="only time queries on the database left in place")
+
+
+def _run_query(options: argparse.Namespace) -> Mapping[str, Any]:
+    from bench.query.main import run  # noqa: PLC0415 - the overview must not need the libraries
+
+    return run(
+        readings=options.readings,
+        assets=options.assets,
+        minutes=options.minutes,
+        runs=options.runs,
+        jitter_ms=options.jitter_ms,
+        database_url=options.database_url,
+        database=options.database,
+        keep=options.keep,
+        reuse=options.reuse,
+    )
+
+
+def _configure_edge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--readings", type=int, default=500_000, metavar="N", help="sent as fast as the agent goes")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long it is watched at 20 metrics a second")
+
+
+def _run_edge(options: argparse.Namespace) -> Mapping[str, Any]:
+    from bench.edge.main import run  # noqa: PLC0415 - the overview must not need the libraries
+
+    return run(readings=options.readings, seconds=options.seconds)
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     "chaos": Benchmark("agent, broker, ingest and database killed at random instants under load: lost, doubled",
                        _configure_chaos, _run_chaos),
+    "edge": Benchmark("what an agent costs its device: processor, memory, bytes on the wire and on disk",
+                      _configure_edge, _run_edge),
     "ingest": Benchmark("from publish to committed rows, against a raw COPY and a bare subscriber", _configure_ingest,
                         _run_ingest),
+    "query": Benchmark("a long record: bytes per reading, and how fast charts, latest values and features are read",
+                       _configure_query, _run_query),
 }  # fmt: skip
 
 

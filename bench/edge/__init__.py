@@ -1,0 +1,1 @@
+"""`careloop bench edge`: what an agent costs its device."""
