@@ -41,6 +41,7 @@ class Tally:
         refused_events: Its serial number or detail cannot go on the wire.
         published_messages: Confirmed by the store, or by the broker where that is enough.
         failed_polls: Times that a source could not be read.
+        connections: Connections made to the broker.
     """
 
     accepted_readings: int = 0
@@ -51,6 +52,7 @@ class Tally:
     refused_events: int = 0
     published_messages: int = 0
     failed_polls: int = 0
+    connections: int = 0
 
     def since(self, before: "Tally") -> "Tally":
         """What was counted after `before`."""
@@ -195,6 +197,11 @@ class Agent:
                 source.set_interval(interval_s)
         self.woken.set()
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether nothing is read because the disk is full."""
+        return self._unstored is not None
+
     def poll(self, source: Source, now: datetime) -> Polled:
         """Take what a source has; it is durable after the next `commit`."""
         if self._unstored:
@@ -318,6 +325,7 @@ class Agent:
         if self.watcher:
             self.watcher.noted(outcomes)
         if outcomes.opened:
+            self.tally.connections += 1
             # What gathered while there was no connection must not keep waiting what is measured from now on.
             self.buffer.lanes.part()
 

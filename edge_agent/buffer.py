@@ -181,6 +181,11 @@ class Buffer:
 
         self._outlast(drop)
 
+    def oldest_s(self) -> float | None:
+        """When the message that waits longest was stored, Unix time; None when none does or that is not known."""
+        row = self._outlast(lambda: self._sqlite.execute(_SQL["oldest_stored"]).fetchone())
+        return float(row[0]) if row and row[0] else None
+
     def shift_clock(self, seconds: float) -> None:
         """The device's clock was set: what this process stored is as old as before."""
 

@@ -110,6 +110,13 @@ class RemoteSection(_Section):
     )
 
 
+class MetricsSection(_Section):
+    """`[metrics]`; CARELOOP_METRICS_PORT and CARELOOP_METRICS_HOST win over it."""
+
+    port: int = Field(0, ge=0, le=65535, description="port of /metrics, /live and /ready; 0 for none")
+    host: str = Field("127.0.0.1", description="address that they are served on, without any login")
+
+
 class AssetSection(_Section):
     """`[[assets]]`: a machine that this agent speaks for."""
 
@@ -126,6 +133,7 @@ class EdgeConfig(_Section):
     batching: BatchingSection = BatchingSection()
     buffer: BufferSection = BufferSection()
     remote: RemoteSection = RemoteSection()
+    metrics: MetricsSection = MetricsSection()
     assets: Sequence[AssetSection] = ()
     rules: Sequence[AnyRule] = ()
     sources: Annotated[Sequence[AnySource], Field(min_length=1)]

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -19,6 +19,7 @@ from typing import Any
 
 from careloop.errors import CareloopError
 from careloop.logs import configure_logging
+from careloop.observability.server import serving
 from careloop.stepping import Answer, serve_steps
 from edge_agent.agent import Agent
 from edge_agent.buffer import Buffer
@@ -27,6 +28,7 @@ from edge_agent.config import EdgeConfig, load_config
 from edge_agent.identity.claim import claim as get_identity
 from edge_agent.identity.directory import IdentityDirectory
 from edge_agent.joining import Joined, start_renewal
+from edge_agent.observation import Observation
 from edge_agent.pace import Pace
 from edge_agent.remote.recent_log import RecentLog, keep_log
 from edge_agent.remote.remote import Remote
@@ -47,7 +49,7 @@ log = logging.getLogger(__name__)
 def run(config_file: Path | None, *, step: bool) -> int:
     """Run until told to stop; with `step` until standard input ends."""
     settings = EdgeSettings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, process="edge")
     file = config_file or settings.edge_config
     if file is None and not step:
         raise CareloopError(
@@ -205,25 +207,36 @@ def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings, identity
     renewer = start_renewal(identity, CLOCK.now, agent.woken.set)
     agent.commit_every_s = config.batching.interval_s
     remote = _remote(agent, config, settings)
+    observation = Observation(agent, clock=time.monotonic, wall=time.time, stalled_after_s=settings.stalled_after_s)
     agent.start(datetime.now(UTC))
     try:
-        pace = Pace(agent, time.monotonic())
-        while not stopping:
-            agent.woken.clear()
-            now_s = time.monotonic()
-            pace.work(datetime.now(UTC), now_s)
-            if renewer.take_renewed():
-                agent.publisher.renew_certificate()
-            agent.pump()
-            remote.tick(datetime.now(UTC), now_s)
-            next_at_s = min(pace.next_at_s(now_s), now_s + remote.due_in_s)
-            if not stopping:
-                agent.woken.wait(max(0.0, next_at_s - time.monotonic()))
-        remote.stop()
+        with _serving(observation, config, settings):
+            pace = Pace(agent, time.monotonic(), observation.poll)
+            while not stopping:
+                agent.woken.clear()
+                observation.look()
+                now_s = time.monotonic()
+                pace.work(datetime.now(UTC), now_s)
+                if renewer.take_renewed():
+                    agent.publisher.renew_certificate()
+                agent.pump()
+                remote.tick(datetime.now(UTC), now_s)
+                next_at_s = min(pace.next_at_s(now_s), now_s + remote.due_in_s)
+                if not stopping:
+                    agent.woken.wait(max(0.0, next_at_s - time.monotonic()))
+            remote.stop()
     finally:
         renewer.stop()
         agent.stop(settings.edge_stop_timeout_s)
     return 0
+
+
+def _serving(observation: Observation, config: EdgeConfig, settings: EdgeSettings) -> AbstractContextManager[None]:
+    """Metrics, `/live` and `/ready`, where a port is set."""
+    said = settings.model_fields_set
+    host = settings.metrics_host if "metrics_host" in said else config.metrics.host
+    port = settings.metrics_port if "metrics_port" in said else config.metrics.port
+    return serving(host, port, observation.probes, observation.render)
 
 
 def _remote(agent: Agent, config: EdgeConfig, settings: EdgeSettings) -> Remote:

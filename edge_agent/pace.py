@@ -1,8 +1,10 @@
 """When what is due, in a live agent's loop; reads no clock."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from edge_agent.agent import Agent
+from edge_agent.sources.source import Source
 
 STATE_EVERY_S = 60.0
 
@@ -13,10 +15,12 @@ class Pace:
     Args:
         agent: Its sources' intervals and `commit_every_s` may change at any time.
         now_s: Monotonic seconds at the start.
+        poll: Lets the agent poll a source.
     """
 
-    def __init__(self, agent: Agent, now_s: float) -> None:
+    def __init__(self, agent: Agent, now_s: float, poll: Callable[[Source, datetime], object] | None = None) -> None:
         self._agent = agent
+        self._poll = poll or agent.poll
         self._due_at_s = dict.fromkeys(agent.sources, now_s)
         self._commit_at_s = now_s + agent.commit_every_s
         self._state_at_s = now_s + STATE_EVERY_S
@@ -30,7 +34,7 @@ class Pace:
         """
         for source, due_s in self._due_at_s.items():
             if due_s <= now_s or source.has_news:
-                self._agent.poll(source, now)
+                self._poll(source, now)
                 # From now, not from when it was due: after a long halt nothing is polled many times over.
                 self._due_at_s[source] = max(due_s + source.interval_s, now_s) if due_s <= now_s else due_s
         if self._commit_at_s <= now_s:

@@ -56,6 +56,9 @@ SELECT size_bytes, readings FROM message WHERE seq = ?
 -- name: oldest_telemetry
 SELECT seq, size_bytes, readings, stored_s FROM message WHERE kind = 'telemetry' AND seq > ? ORDER BY seq LIMIT 256
 
+-- name: oldest_stored
+SELECT stored_s FROM message ORDER BY seq LIMIT 1
+
 -- name: shift_stored
 UPDATE message SET stored_s = stored_s + ? WHERE seq >= ?
 
