@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 from edge_agent.sources.modbus.config import TABLES_OF_BITS, Order, Register, RegisterType
 
@@ -72,7 +73,8 @@ def value_of(register: Register, words: Sequence[int], byte_order: Order, word_o
         (raw,) = struct.unpack(_FORMATS[register.value_type], packed)
         if register.bit is not None:
             raw = int(raw) >> register.bit & 1
-    if raw in register.none:
+    if raw in register.none or isnan(raw):
+        # Not a number is what devices put where a sensor is missing.
         return None
     return raw * register.scale + register.offset
 

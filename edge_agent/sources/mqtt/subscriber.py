@@ -63,7 +63,9 @@ class MqttSource(Source):
         self._clock = clock
         self._mapper = Mapper(config, self.name)
         self._parse = None if config.format in {"json", "value"} else line_parser(config)
-        self._patterns = [pattern_of(topic) for topic in config.topics]
+        self._patterns = [
+            pattern_of(topic, config.serials if config.serial_at is None else ()) for topic in config.topics
+        ]
         self._hand_over = HandOver(self._wake_agent)
         # Guards what follows: paho's thread takes messages, the agent's thread confirms them.
         self._lock = threading.Lock()

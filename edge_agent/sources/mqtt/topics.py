@@ -1,7 +1,7 @@
 """Topic templates: `tele/{serial}/SENSOR` as a filter for the broker, and what a topic says by it. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 
 def filter_of(template: str) -> str:
@@ -13,12 +13,20 @@ def filter_of(template: str) -> str:
     return "/".join("+" if "{" in level else level for level in template.split("/"))
 
 
-def pattern_of(template: str) -> re.Pattern[str]:
+def pattern_of(template: str, serials: Collection[str] = ()) -> re.Pattern[str]:
     """What matches the template's topics, with a group for each name.
+
+    Args:
+        template: The template.
+        serials: What may stand at {serial}; anything when empty. Names are as short as they can be, so that these are
+            what tells `{serial}_{metric}` apart when ids have underscores, too.
 
     >>> pattern_of("tele/tasmota_{serial}/SENSOR").fullmatch("tele/tasmota_KW-1/SENSOR")["serial"]
     'KW-1'
+    >>> pattern_of("ha/{serial}_{metric}", ["kw_1"]).fullmatch("ha/kw_1_motor_temperature")["metric"]
+    'motor_temperature'
     """
+    ids = "|".join(re.escape(text) for text in sorted(serials, key=len, reverse=True))
     levels = []
     for level in template.split("/"):
         if level == "#":
@@ -26,9 +34,15 @@ def pattern_of(template: str) -> re.Pattern[str]:
         elif level == "+":
             levels.append("[^/]*")
         else:
-            before, name, after = re.fullmatch(r"([^{]*)(?:\{(\w+)\})?(.*)", level).groups()  # type: ignore[union-attr] # matches all
-            middle = f"(?P<{name}>[^/]+)" if name else ""
-            levels.append(re.escape(before) + middle + re.escape(after))
+            pieces = re.split(r"\{(\w+)\}", level)
+            levels.append(
+                "".join(
+                    re.escape(piece)
+                    if number % 2 == 0
+                    else f"(?P<{piece}>{ids if ids and piece == 'serial' else '[^/]+?'})"
+                    for number, piece in enumerate(pieces)
+                )
+            )
     pattern = "/".join(levels)
     # "a/#" is also the topic "a" itself.
     return re.compile(pattern.removesuffix("/.*") + "(?:/.*)?" if pattern.endswith("/.*") else pattern)

@@ -15,6 +15,7 @@ from edge_agent.sources.source import Harvest, Row
 # What Home Assistant and others send where a value is missing.
 ABSENT = frozenset({"", "unavailable", "unknown", "none", "null"})
 MOST_LEFT_OUT = 1000
+YEAR_10000_S = 253_402_300_800
 SWITCHED = {"on": 1.0, "true": 1.0, "off": 0.0, "false": 0.0}
 
 log = logging.getLogger(__name__)
@@ -215,6 +216,7 @@ class Alarms:
             detail: dict[str, Any] = {"value": found} if field.code != "{value}" else {}
             detail |= {name: value for name, at in field.detail.items() if (value := record.find(at)) is not None}
             code = "".join(c for c in field.code.replace("{value}", text) if c.isprintable())[:128]
+            code = code or "unprintable"
             events.append((serial, Event(datetime.fromtimestamp(time_s, UTC), code, field.severity, detail)))
         return events
 
@@ -243,7 +245,10 @@ def _seconds(found: object, form: str, zone: ZoneInfo | None) -> float:
     if form in {"unix", "unix_ms"}:
         if isinstance(found, bool) or not isinstance(found, str | int | float):
             raise ValueError(f"{found!r} is no number")
-        return float(found) / (1000 if form == "unix_ms" else 1)
+        time_s = float(found) / (1000 if form == "unix_ms" else 1)
+        if not 0 <= time_s < YEAR_10000_S:
+            raise ValueError(f"{found!r} is no time")
+        return time_s
     text = str(found).strip()
     time = datetime.fromisoformat(text) if form == "rfc3339" else datetime.strptime(text, form)  # noqa: DTZ007 - the zone comes next
     if time.tzinfo is None:

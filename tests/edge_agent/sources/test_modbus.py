@@ -79,6 +79,8 @@ def test_a_raw_value_that_means_no_sensor_is_no_reading():
     register = Register(metric="m", address=0, type="int16", none=[-32768])
     assert value_of(register, [0x8000], "big", "big") is None
     assert value_of(register, [0x7FFF], "big", "big") == 32767
+    measured = Register(metric="m", address=0, type="float32")
+    assert value_of(measured, [0x7FC0, 0], "big", "big") is None
 
 
 def test_requests_stay_within_the_protocols_limits():
