@@ -38,7 +38,7 @@ persistence_location {directory}/
 autosave_interval 1800
 set_tcp_nodelay true
 max_queued_messages 100000
-max_inflight_messages 100
+max_inflight_messages 2000
 listener {port} 127.0.0.1
 """
 
