@@ -16,7 +16,8 @@ from edge_agent.buffer import Buffer, BufferFullError
 from edge_agent.packing import Message, Packer
 from edge_agent.publisher import Publisher
 from edge_agent.rules import RuleBook, RuleMemory, derived_units, judge
-from edge_agent.sources.source import Harvest, Source, SourceError
+from edge_agent.sources.source import Harvest, Row, Source, SourceError
+from edge_agent.tally import Polled, Tally
 from edge_agent.wire.link import Link
 from edge_agent.wire.outcomes import Outcomes
 
@@ -26,49 +27,6 @@ LIVE_WITHIN_S = 5.0
 CLOCK_JUMP_S = 2.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Tally:
-    """What was counted since the start of the process, or since a step began.
-
-    Attributes:
-        accepted_readings: Stored in the buffer.
-        accepted_events: Stored in the buffer, alarms of the rules among them.
-        thinned_readings: Left out by rules for adding little.
-        windowed_readings: Gone into windows, of which min, max and mean are sent instead.
-        refused_readings: No finite number, or no usable time.
-        refused_events: Its serial number or detail cannot go on the wire.
-        published_messages: Confirmed by the store, or by the broker where that is enough.
-        failed_polls: Times that a source could not be read.
-        connections: Connections made to the broker.
-    """
-
-    accepted_readings: int = 0
-    accepted_events: int = 0
-    thinned_readings: int = 0
-    windowed_readings: int = 0
-    refused_readings: int = 0
-    refused_events: int = 0
-    published_messages: int = 0
-    failed_polls: int = 0
-    connections: int = 0
-
-    def since(self, before: "Tally") -> "Tally":
-        """What was counted after `before`."""
-        return Tally(**{name: value - getattr(before, name) for name, value in vars(self).items()})
-
-
-class Polled(NamedTuple):
-    """What a poll brought.
-
-    Attributes:
-        readings: How many, before the rules.
-        error: Why none; empty when it went well.
-    """
-
-    readings: int
-    error: str = ""
 
 
 class _Batch(NamedTuple):
@@ -131,6 +89,7 @@ class Agent:
         about: As given; whoever changes it renews the agent's own state.
         commit_every_s: How long readings wait for others; whoever drives the agent commits so often.
         watcher: Hears what became of polls and messages, if anyone.
+        own_metrics: Whether the buffer's depth and losses are readings, too; the agent's id must be an asset then.
     """
 
     def __init__(
@@ -152,6 +111,7 @@ class Agent:
         self.sources = sources
         self.commit_every_s = 1.0
         self.watcher: Watcher | None = None
+        self.own_metrics = False
         self.tally = Tally()
         self.woken = threading.Event()
         self._hurried = False
@@ -269,8 +229,12 @@ class Agent:
 
     def tend(self) -> None:
         """What is to be done now and then: drop what is too old, say again how the agent is."""
-        self.buffer.expire(self._wall())
+        now_s = self._wall()
+        self.buffer.expire(now_s)
         self.publisher.renew_own_state()
+        if self.own_metrics:
+            taken, _ = self._packer.add_rows([Row(self.agent_id, now_s, self._own_metrics())])
+            self._waiting.accepted_readings += taken
 
     def hurry(self) -> None:
         """Wait for the broker no longer than `stop` does; called by a signal's handler."""
@@ -370,6 +334,16 @@ class Agent:
         if serial not in self._known:
             self._known.add(serial)
             self.publisher.announce(serial)
+
+    def _own_metrics(self) -> dict[str, float]:
+        """How the buffer is, as readings of the asset that the agent itself is."""
+        depth, lost, skew_s = self.buffer.depth, self.buffer.lost, self.publisher.skew.seconds
+        metrics = {
+            "careloop.buffer_messages": float(depth.messages),
+            "careloop.buffer_bytes": float(depth.size_bytes),
+            "careloop.lost_readings": float(lost.readings),
+        }
+        return metrics if skew_s is None else metrics | {"careloop.clock_skew_s": round(skew_s, 3)}
 
     def _own_state(self, online: bool) -> AgentState:
         depth, lost, skew_s = self.buffer.depth, self.buffer.lost, self.publisher.skew.seconds

@@ -40,6 +40,9 @@ class AgentSection(_Section):
     """`[agent]`."""
 
     id: Serial = Field("edge", description="the agent's own id; of a device with one asset, its serial number")
+    own_metrics: bool = Field(
+        False, description="send buffer depth, losses and clock skew as readings, too; id must be an asset"
+    )
 
 
 class BrokerSection(_Section):

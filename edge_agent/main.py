@@ -22,6 +22,7 @@ from careloop.logs import configure_logging
 from careloop.observability.server import serving
 from careloop.stepping import Answer, serve_steps
 from edge_agent.agent import Agent
+from edge_agent.birth import birth
 from edge_agent.buffer import Buffer
 from edge_agent.checking import check as check_configuration
 from edge_agent.config import EdgeConfig, load_config
@@ -179,7 +180,7 @@ def _assemble(
     if identity:
         agent_id = identity.agent_id_instead_of(agent_id if settings.edge_id or config.agent.model_fields_set else None)
         link = identity.join(link, names_broker="broker_url" in said or broker.url is not None)
-    return Agent(
+    agent = Agent(
         buffer,
         link,
         agent_id,
@@ -189,7 +190,10 @@ def _assemble(
         units={asset.serial: asset.units for asset in config.assets},
         monotonic=time.monotonic,
         wall=time.time,
+        about=birth(config, CLOCK.now()),
     )
+    agent.own_metrics = config.agent.own_metrics
+    return agent
 
 
 def _run_live(agent: Agent, config: EdgeConfig, settings: EdgeSettings, identity: Joined | None) -> int:

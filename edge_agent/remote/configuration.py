@@ -11,7 +11,7 @@ from datetime import datetime
 
 from careloop.contract.messages import MessageError
 from careloop.contract.remote import DesiredConfig
-from edge_agent.agent import Agent, Polled, Tuning
+from edge_agent.agent import Agent, Tuning
 from edge_agent.buffer import BufferFullError
 from edge_agent.config import EdgeConfig
 from edge_agent.remote.memory import Interval, RemoteMemory
@@ -19,6 +19,7 @@ from edge_agent.remote.overlay import LogLevel, RefusedError, log_level_of, over
 from edge_agent.remote.probation import MOST_CRASHES, Evidence, judge_probation
 from edge_agent.rules import rule_book
 from edge_agent.sources.source import Source
+from edge_agent.tally import Polled
 from edge_agent.wire.inbound import Inbound
 from edge_agent.wire.outcomes import Outcomes
 
@@ -100,6 +101,7 @@ class Configuration:
             self._takes = True
         elif outcomes.refused or (outcomes.returned and self._agent.publisher.connected):
             self._takes = False
+            self._evidence.unanswered_s = 0.0
         self._evidence.taken += sum(seq >= self._first_seq for seq in outcomes.taken)
         candidate = self._memory.candidate
         # Larger batches merge older messages, too.
@@ -209,7 +211,12 @@ class Configuration:
         if candidate is None:
             return
         self._evidence.formed = self._agent.buffer.lanes.last - self._first_seq + 1
-        verdict = judge_probation(self._evidence, could_publish=candidate.could_publish, probation_s=self._probation_s)
+        verdict = judge_probation(
+            self._evidence,
+            could_publish=candidate.could_publish,
+            probation_s=self._probation_s,
+            batch_s=self._agent.commit_every_s,
+        )
         version = candidate.desired.version
         if verdict.proved and self._remember(self._memory.prove()):
             log.info("configuration %d stood its probation", version)
@@ -226,6 +233,8 @@ class Configuration:
             seconds = monotonic_s - self._looked_at_s
             self._connected_s += seconds
             self._evidence.link_s += seconds
+            if self._evidence.formed and not self._evidence.taken:
+                self._evidence.unanswered_s += seconds
         self._looked_at_s = monotonic_s if connected else None
 
     def _remember(self, memory: RemoteMemory) -> bool:

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from edge_agent.agent import Agent, Polled
+from edge_agent.agent import Agent
 from edge_agent.config import EdgeConfig
 from edge_agent.remote.configuration import Configuration
 from edge_agent.remote.execution import Execution
 from edge_agent.remote.overlay import LogLevel
 from edge_agent.remote.recent_log import RecentLog
+from edge_agent.tally import Polled
 from edge_agent.wire.outcomes import Outcomes
 
 

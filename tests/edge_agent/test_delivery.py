@@ -237,3 +237,20 @@ def test_the_state_says_how_far_the_clock_is_off(embedded_broker, listen, make_a
     state = AgentState.from_json(json.loads(states.of("state")[-1].payload))
     assert state.detail["clock_skew_s"] == pytest.approx(100.0, abs=1.0)
     assert "the clock of this device is" in caplog.text
+
+
+def test_the_buffer_s_depth_and_losses_are_readings_when_asked_for(embedded_broker, listen, make_agent, feed):
+    listener = listen(embedded_broker.url_of("platform"), "careloop/v1/depth-gw/telemetry")
+    agent = make_agent(Link(embedded_broker.url_of("device")), "depth-gw", feed)
+    agent.own_metrics = True
+    offer(feed, "DEPTH", 40)
+    take(agent)
+    agent.tend()
+    agent.commit()
+    agent.start(None)
+    agent.drain(1.0)
+    values = {metric: value for (_, metric, _), value in listener.readings(3).items()}
+    assert values["careloop.buffer_messages"] == 2
+    assert values["careloop.buffer_bytes"] > 500
+    assert values["careloop.lost_readings"] == 0
+    agent.stop(0.1)
