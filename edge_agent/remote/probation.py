@@ -2,13 +2,15 @@
 
 They are rolled back only for what they can be to blame for:
 
-- the broker will never take a message formed since (too large), or took none although it did before, while the link
-  stood for the whole probation, or came up and broke again and again;
+- the broker will never take a message formed since (too large), or took messages before and leaves those formed since
+  without an answer while the link stands, or the link comes up and breaks before any is taken, again and again;
 - a source whose interval they changed was read before, and cannot be since;
 - the process crashed several times in a row.
 
 The probation counts the seconds during which the link stands: while the broker is away nothing is proved, and nothing
-is blamed on the settings.
+is blamed on the settings. Nor is it when the broker says that nobody is subscribed, or refuses for want of rights. They
+are proved when the time is up, two batches could be formed, and a message formed since was taken; without anything to
+send that may take long, and they are in force meanwhile.
 """
 
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ class Evidence:
 
     Attributes:
         link_s: Seconds during which the link stood.
+        unanswered_s: Of those, since messages formed since wait for the broker's first answer.
         connections: How often it came up since.
         formed: Messages formed since.
         taken: Of those, how many the broker took.
@@ -35,6 +38,7 @@ class Evidence:
     """
 
     link_s: float = 0.0
+    unanswered_s: float = 0.0
     connections: int = 0
     formed: int = 0
     taken: int = 0
@@ -66,12 +70,18 @@ class Verdict:
     blame: str = ""
 
 
-def judge_probation(evidence: Evidence, *, could_publish: bool, probation_s: float) -> Verdict:
+def judge_probation(evidence: Evidence, *, could_publish: bool, probation_s: float, batch_s: float) -> Verdict:
     """Judge settings in force.
 
-    >>> judge_probation(Evidence(link_s=10.0, given_up=1), could_publish=True, probation_s=120.0).blame
+    Args:
+        evidence: What happened since they are.
+        could_publish: Whether the broker took messages before.
+        probation_s: How long they are watched at least, and how long the broker may leave them unanswered.
+        batch_s: How long readings wait for others, under these settings.
+
+    >>> judge_probation(Evidence(given_up=1), could_publish=True, probation_s=120, batch_s=1).blame
     'the broker will never take 1 of the messages formed since; they are too large for it'
-    >>> judge_probation(Evidence(link_s=120.0, formed=4, taken=4), could_publish=True, probation_s=120.0).proved
+    >>> judge_probation(Evidence(link_s=120, formed=4, taken=4), could_publish=True, probation_s=120, batch_s=1).proved
     True
     """
     if evidence.given_up:
@@ -79,20 +89,21 @@ def judge_probation(evidence: Evidence, *, could_publish: bool, probation_s: flo
             blame=f"the broker will never take {evidence.given_up} of the messages formed since; "
             "they are too large for it"
         )
-    nothing_taken = could_publish and evidence.formed > 0 and evidence.taken == 0
-    if nothing_taken and evidence.connections >= MOST_CONNECTIONS:
-        return Verdict(
-            blame=f"the connection came up {evidence.connections} times and broke before the broker took any of the "
-            f"{evidence.formed} messages formed since"
-        )
-    if evidence.link_s < probation_s:
+    if could_publish and evidence.formed and not evidence.taken:
+        if evidence.connections >= MOST_CONNECTIONS:
+            return Verdict(
+                blame=f"the connection came up {evidence.connections} times and broke before the broker took any of "
+                f"the {evidence.formed} messages formed since"
+            )
+        if evidence.unanswered_s >= probation_s:
+            return Verdict(
+                blame=f"the broker left the {evidence.formed} messages formed since without an answer for "
+                f"{probation_s:g} s"
+            )
+    if evidence.link_s < max(probation_s, 2 * batch_s):
         return Verdict()
-    if nothing_taken:
-        return Verdict(
-            blame=f"the broker took none of the {evidence.formed} messages formed since, in {probation_s:g} s"
-        )
     blame = _failed_source(evidence.polls, evidence.errors)
-    return Verdict(proved=not blame, blame=blame)
+    return Verdict(proved=evidence.taken > 0 and not blame, blame=blame)
 
 
 def _failed_source(polls: Mapping[str, int], errors: Mapping[str, str]) -> str:

@@ -53,11 +53,11 @@ command = ["sh", "-c", "test -e {flag} && echo '{{\\"temperature\\": 21.5}}'"]
 """
 
 
-def until(true: Callable[[], Any], what: str, within_s: float = WITHIN_S) -> Any:
+def until(true: Callable[[], Any], what: str | Callable[[], str], within_s: float = WITHIN_S) -> Any:
     deadline = time.monotonic() + within_s
     while not (found := true()):
         if time.monotonic() > deadline:
-            pytest.fail(f"not within {within_s:g} s: {what}")
+            pytest.fail(f"not within {within_s:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(0.05)
     return found
 
@@ -149,7 +149,7 @@ class Circle:
             right = config["state"] == state and (proved is None or config["reported"]["proved"] == proved)
             return config if right else None
 
-        return until(there, f"the configuration is {state}: {self.config()}; {self.log()[-3000:]}")
+        return until(there, lambda: f"the configuration is {state}: {self.config()}; {self.log()[-3000:]}")
 
     def tell(self, kind: str, expires_in_s: float = 60, **arguments: object) -> str:
         body = {"kind": kind, "arguments": arguments, "expires_in_s": expires_in_s}
@@ -161,7 +161,7 @@ class Circle:
     def wait_for_command_any(self, command_id: str) -> dict[str, Any]:
         return until(
             lambda: (said := self.command(command_id))["state"] not in {"queued", "sent"} and said,
-            f"the command ends: {self.log()[-3000:]}",
+            lambda: f"the command ends: {self.log()[-3000:]}",
         )
 
     def wait_for_command(self, command_id: str, state: str) -> dict[str, Any]:
@@ -173,12 +173,19 @@ class Circle:
         with connect(self.api.database_url) as connection:
             return [tuple(row.values()) for row in connection.execute(sql).fetchall()]
 
-    def readings_per_s(self, within_s: float = 2.0) -> float:
-        """How many of the simulator's moments a second arrive now."""
-        sql = "SELECT count(DISTINCT time) FROM telemetry.reading"
-        before = self.rows(sql)[0][0]
-        time.sleep(within_s)
-        return (self.rows(sql)[0][0] - before) / within_s
+    def wait_for_rate(self, least: float, most: float) -> None:
+        """Wait until so many of the simulator's moments a second arrive."""
+        sql = "SELECT count(DISTINCT time) FROM telemetry.reading WHERE asset_id IN "
+        sql += "(SELECT asset_id FROM telemetry.asset WHERE serial = 'RV-0001')"
+        rates: list[float] = []
+
+        def fits() -> bool:
+            before, since = self.rows(sql)[0][0], time.monotonic()
+            time.sleep(2.0)
+            rates.append((self.rows(sql)[0][0] - before) / (time.monotonic() - since))
+            return least <= rates[-1] <= most
+
+        until(fits, lambda: f"{least:g} to {most:g} a second: {rates}; {self.log()[-3000:]}")
 
     def _start(self, name: str, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         given = {

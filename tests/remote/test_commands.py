@@ -16,7 +16,7 @@ def running(circle):
     return circle
 
 
-def test_a_self_test_reads_every_source_and_times_the_broker(running) -> None:
+def test_an_agent_tests_itself_and_sends_its_log(running) -> None:
     done = running.wait_for_command(running.tell("self_test"), "done")
     found = done["output"]
     assert found["passed"], found
@@ -25,56 +25,38 @@ def test_a_self_test_reads_every_source_and_times_the_broker(running) -> None:
     assert found["disk_free_bytes"] > 0
     assert 0 <= found["broker"]["round_trip_s"] < 10
     assert (done["sent_at"] is not None, done["finished_at"] is not None) == (True, True)
-
-
-def test_an_interval_is_set_for_a_while(running) -> None:
-    assert running.readings_per_s() > 3
-    done = running.wait_for_command(running.tell("set_interval", source="line", interval_s=2, for_s=6), "done")
-    assert (done["output"]["before_s"], done["output"]["interval_s"]) == (0.2, 2)
-    assert running.readings_per_s(3) < 2
-    time.sleep(4)
-    assert running.readings_per_s() > 3
+    # More than this broker takes in one message: it is cut to what it does.
+    done = running.wait_for_command(running.tell("upload_log", kilobytes=128), "done")
+    assert "self_test" in done["output"]["text"]
     refused = running.wait_for_command(running.tell("set_interval", source="lime", interval_s=2), "refused")
     assert refused["reason"].startswith("sources.lime: there is no such source")
 
 
-def test_an_interval_that_was_set_survives_a_kill_and_ends_with_the_next_configuration(running) -> None:
-    running.wait_for_command(running.tell("set_interval", source="line", interval_s=3), "done")
+def test_an_interval_holds_for_a_while_or_until_the_next_configuration_also_after_a_kill(running) -> None:
+    running.wait_for_rate(3, 9)
+    done = running.wait_for_command(running.tell("set_interval", source="line", interval_s=2, for_s=6), "done")
+    assert (done["output"]["before_s"], done["output"]["interval_s"]) == (0.2, 2)
+    running.wait_for_rate(0, 1.6)
+    running.wait_for_rate(3, 9)
+    running.wait_for_command(running.tell("set_interval", source="line", interval_s=2), "done")
     running.kill_agent()
     running.start_agent()
-    running.wait_until_there()
-    assert running.readings_per_s(4) < 2
+    running.wait_for_rate(0.1, 1.6)
     running.put({})
-    running.wait_for_config("applied")
-    assert running.readings_per_s() > 3
+    running.wait_for_rate(3, 9)
 
 
-def test_the_log_is_uploaded_in_one_message_that_the_broker_takes(running) -> None:
-    done = running.wait_for_command(running.tell("upload_log", kilobytes=8), "done")
-    assert "connected to the broker" in done["output"]["text"]
-    assert not done["output"]["has_more"]
-
-
-def test_a_command_that_expired_is_not_executed(running) -> None:
+def test_a_command_waits_for_its_agent_and_one_that_expired_is_not_executed(running) -> None:
     running.stop_agent()
-    waiting = running.tell("set_interval", expires_in_s=1, source="line", interval_s=5)
-    assert running.command(waiting)["state"] == "queued"
+    expiring = running.tell("set_interval", expires_in_s=1, source="line", interval_s=5)
+    waiting = running.tell("upload_log")
+    assert running.command(expiring)["state"] in {"queued", "sent"}
     time.sleep(1.5)
-    assert running.command(waiting)["state"] == "expired"
+    assert running.command(expiring)["state"] == "expired"
     running.start_agent()
-    running.wait_until_there()
-    fresh = running.tell("set_interval", source="line", interval_s=0.5)
-    running.wait_for_command(fresh, "done")
-    assert running.command(waiting)["state"] == "expired"
+    assert running.wait_for_command(waiting, "done")["output"]["text"]
+    assert running.command(expiring)["state"] == "expired"
     assert "every 5 s" not in running.log()
-
-
-def test_a_command_waits_for_its_agent(running) -> None:
-    running.stop_agent()
-    command_id = running.tell("upload_log")
-    time.sleep(1)
-    running.start_agent()
-    assert running.wait_for_command(command_id, "done")["output"]["text"]
 
 
 def test_a_command_delivered_twice_is_executed_once(running, broker_port) -> None:
@@ -88,6 +70,7 @@ def test_a_command_delivered_twice_is_executed_once(running, broker_port) -> Non
     for _ in range(3):
         again.publish(f"careloop/v1/{running.agent_id}/command", json.dumps(command), qos=1).wait_for_publish(10)
     running.wait_for_command(running.tell("self_test"), "done")
+    again.disconnect()
     again.loop_stop()
     assert running.log().count("came again") == 3
     assert "every 0.9 s" not in running.log()
@@ -98,7 +81,8 @@ def test_a_command_cut_short_by_a_kill_is_answered_and_not_executed_again(runnin
     running.kill_agent()
     # What is on disk between the beginning of a command and its end.
     command_id = running.tell("set_interval", source="line", interval_s=0.7)
-    with sqlite3.connect(running.directory / "buffer.sqlite") as buffer:
+    buffer = sqlite3.connect(running.directory / "buffer.sqlite")
+    with buffer:
         book = json.dumps({command_id: [time.time() + 60, False]})
         buffer.execute("INSERT INTO memory (name, text) VALUES ('remote.commands', ?)", (book,))
     buffer.close()
