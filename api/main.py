@@ -123,7 +123,7 @@ def init_authority(directory: Path, name: str, years: int) -> int:
 def write_mosquitto(directory: Path | None, database_url: str | None) -> int:
     """Write Mosquitto's files as they are to be now."""
     settings = DeviceSettings(database_url=database_url) if database_url else DeviceSettings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format, process="devices")
     files = _broker_files(settings, directory or settings.mosquitto_directory)
     if files is None:
         raise CareloopError("no directory for the broker's files; name it by --into or CARELOOP_MOSQUITTO_DIRECTORY")

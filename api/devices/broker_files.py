@@ -33,6 +33,8 @@ PASSWORDS, ACL, CRL, CA = "passwords", "acl", "revoked.pem", "devices-ca.pem"
 MODE = 0o640
 # Written anew at least so often, so that the list of revoked certificates never gets old.
 LONGEST_PAUSE = timedelta(hours=12)
+# Pause after writing, in multiples of the time that it took.
+REST = 4.0
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
@@ -188,7 +190,9 @@ async def _keep(
 ) -> None:
     written: int | None = None
     written_at = now()
+    loop = asyncio.get_running_loop()
     while not stopping.is_set():
+        begun_s = loop.time()
         try:
             async with pool.connection() as connection:
                 row = await (await connection.execute(SQL["get_revision"])).fetchone()
@@ -199,8 +203,11 @@ async def _keep(
             log.warning("the broker's files wait for the database: %s", error)
         except OSError as error:
             log.error("the broker's files cannot be written, trying again: %s", error)  # noqa: TRY400 - no defect of ours
+        # Very many devices take seconds to write, and Mosquitto as long to read: while they come one after the other,
+        # both are to have time for something else.
+        pause_s = max(files.every_s, REST * (loop.time() - begun_s))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), files.every_s)
+            await asyncio.wait_for(stopping.wait(), pause_s)
 
 
 async def _bring_up_to_date(pool: Pool, files: BrokerFiles, provisioning: Provisioning, now: datetime) -> int:

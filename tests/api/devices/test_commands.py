@@ -30,6 +30,8 @@ def run(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         with monkeypatch.context() as patched:
             for name, value in {"CARELOOP_DATABASE_URL": database_url, **environment}.items():
                 patched.setenv(name, value)
+            # It would write to this test's standard error for as long as the process lives.
+            patched.setattr("api.main.configure_logging", lambda *_, **__: None)
             capsys.readouterr()
             try:
                 code = DEVICES_COMMAND.run(parser.parse_args(words))
