@@ -63,6 +63,9 @@ class Maintenance:
         connection: In autocommit mode, for this alone.
         engine: What the database is.
         policy: What is kept how long.
+
+    Attributes:
+        retention: Its part that keeps to the policy.
     """
 
     def __init__(self, connection: Connection[DictRow], engine: Engine, policy: StoragePolicy) -> None:
@@ -70,7 +73,7 @@ class Maintenance:
         self._engine = engine
         self._keep = policy.keep_readings
         self._queries = load_queries("ingest")
-        self._retention = Retention(connection, engine, policy)
+        self.retention = Retention(connection, engine, policy)
         self._rolled_up: list[tuple[datetime, datetime]] = []
         self._noted_at: datetime | None = None
 
@@ -80,10 +83,10 @@ class Maintenance:
         if not row or not row["leads"]:
             return
         try:
-            self._retention.set_policies()
+            self.retention.set_policies()
             self.roll_up(now)
             self.note_metrics(now)
-            self._retention.run(now)
+            self.retention.run(now)
         finally:
             self._connection.execute(self._queries["release_maintenance"])
 

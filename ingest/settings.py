@@ -64,7 +64,7 @@ class IngestSettings(DatabaseSettings, BrokerSettings):
     )
     ingest_rollup_seconds: float = Field(15, gt=0, description="how often changed hours are rolled up")
     ingest_compress_after_days: int = Field(
-        3, ge=0, description="TimescaleDB: compress older readings; PostgreSQL: put older days in order; 0 never"
+        1, ge=0, description="TimescaleDB: compress older readings; PostgreSQL: put older days in order; 0 never"
     )
     ingest_retention_days: int = Field(0, ge=0, description="drop older readings (rollups stay); 0 keeps them for ever")
     ingest_retention_hourly_days: int = Field(0, ge=0, description="drop older hourly rollups; 0 keeps them for ever")

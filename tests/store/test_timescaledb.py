@@ -110,7 +110,7 @@ def test_the_retention_policy_drops_old_chunks_when_it_runs(line) -> None:
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     days(line, 3, start=today - 40 * DAY)
     days(line, 2, start=today - 3 * DAY)
-    line.maintenance(keep_days=10)._retention.set_policies()
+    line.maintenance(keep_days=10).retention.set_policies()
     job = line.rows("SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'")[0][0]
     line.connection.execute(f"CALL run_job({job})")
     assert line.rows("SELECT count(*), min(time) FROM telemetry.reading") == [(720, today - 3 * DAY)]
@@ -122,7 +122,7 @@ def test_the_compression_policy_compresses_old_chunks_when_it_runs(line) -> None
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     days(line, 2, start=today - 20 * DAY)
     days(line, 1, start=today - 2 * DAY)
-    line.maintenance(compress_after_days=7)._retention.set_policies()
+    line.maintenance(compress_after_days=7).retention.set_policies()
     job = line.rows("SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'")[0][0]
     line.connection.execute(f"CALL run_job({job})")
     assert line.rows(

@@ -20,14 +20,16 @@ ALTER TABLE telemetry.reading SET (
     timescaledb.compress_orderby = 'time DESC'
 );
 
-CREATE MATERIALIZED VIEW telemetry.hourly WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS
+CREATE MATERIALIZED VIEW telemetry.hourly
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
     SELECT time_bucket(interval '1 hour', time) AS bucket, asset_id, metric_id,
            count(*) AS readings, sum(value) AS value_sum, min(value) AS value_min, max(value) AS value_max
     FROM telemetry.reading
     GROUP BY 1, 2, 3
     WITH NO DATA;
 
-CREATE MATERIALIZED VIEW telemetry.daily WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS
+CREATE MATERIALIZED VIEW telemetry.daily
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
     SELECT time_bucket(interval '1 day', bucket) AS bucket, asset_id, metric_id,
            -- sum(bigint) is numeric; readers get the same type on both engines.
            sum(readings)::bigint AS readings, sum(value_sum) AS value_sum,
@@ -35,6 +37,10 @@ CREATE MATERIALIZED VIEW telemetry.daily WITH (timescaledb.continuous, timescale
     FROM telemetry.hourly
     GROUP BY 1, 2, 3
     WITH NO DATA;
+
+-- Instead of an index for each column grouped by: readers name asset and metric.
+CREATE INDEX hourly_asset_metric_bucket ON telemetry.hourly (asset_id, metric_id, bucket DESC);
+CREATE INDEX daily_asset_metric_bucket ON telemetry.daily (asset_id, metric_id, bucket DESC);
 
 -- The same calls on both engines: bring a rollup up to date for the hours or days that [from_time, to_time) touches.
 -- They commit on their own, so they cannot stand in a transaction.
@@ -106,7 +112,8 @@ BEGIN
     ) THEN
         CALL public.remove_columnstore_policy('telemetry.reading', if_exists => true);
         IF compress_after > never THEN
-            CALL public.add_columnstore_policy('telemetry.reading', after => compress_after);
+            CALL public.add_columnstore_policy(
+                'telemetry.reading', after => compress_after, schedule_interval => interval '1 hour');
         END IF;
     END IF;
     CALL telemetry.set_retention_policy('telemetry.reading', keep_readings);

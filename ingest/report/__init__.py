@@ -1,0 +1,1 @@
+"""`careloop storage`: how much is stored, in which shape, and how long there is room."""
