@@ -28,6 +28,39 @@ reconnect_max_s = 0.2
 interval_s = 0.1
 """
 
+GATEWAY = """
+[[sources]]
+kind = "modbus_tcp"
+host = "127.0.0.1"
+port = {port}
+interval_s = 0.2
+serials = {{ "1" = "MB-1", "2" = "MB-2", "3" = "MB-3" }}
+registers = [{{ metric = "pressure", address = 0, type = "float32", unit = "bar" }}]
+[[sources]]
+kind = "http"
+url = "{web}"
+interval_s = 0.2
+serial = "WH-1"
+metrics.temperature = {{ at = "temperature", unit = "Cel" }}
+events = [{{ at = "error", code = "E{{value}}" }}]
+[[sources]]
+kind = "http"
+name = "hanging"
+url = "{hanging}"
+interval_s = 0.2
+timeout_s = 60
+serial = "WH-2"
+[[sources]]
+kind = "file"
+path = "{log}"
+interval_s = 0.1
+format = "csv"
+header = true
+time_at = "t"
+time_format = "unix"
+serial = "PR-1"
+"""
+
 
 @pytest.fixture
 def start(run_agent, own_broker, tmp_path):
@@ -60,38 +93,7 @@ def test_one_gateway_reads_modbus_http_and_a_file_at_once_for_five_assets(
     listener = listen(own_broker.url_of("platform"), "careloop/v1/#")
     agent = start(
         "run-gw",
-        f"""
-[[sources]]
-kind = "modbus_tcp"
-host = "127.0.0.1"
-port = {port}
-interval_s = 0.2
-serials = {{ "1" = "MB-1", "2" = "MB-2", "3" = "MB-3" }}
-registers = [{{ metric = "pressure", address = 0, type = "float32", unit = "bar" }}]
-[[sources]]
-kind = "http"
-url = "{web.url}"
-interval_s = 0.2
-serial = "WH-1"
-metrics.temperature = {{ at = "temperature", unit = "Cel" }}
-events = [{{ at = "error", code = "E{{value}}" }}]
-[[sources]]
-kind = "http"
-name = "hanging"
-url = "{hanging.url}"
-interval_s = 0.2
-timeout_s = 60
-serial = "WH-2"
-[[sources]]
-kind = "file"
-path = "{log}"
-interval_s = 0.1
-format = "csv"
-header = true
-time_at = "t"
-time_format = "unix"
-serial = "PR-1"
-""",
+        GATEWAY.format(port=port, web=web.url, hanging=hanging.url, log=log),
     )
     for n in range(20):
         with log.open("a") as file:
@@ -108,17 +110,9 @@ serial = "PR-1"
     )
     agent.process.terminate()
     assert agent.process.wait(30) == 0, "".join(agent.log)
-    readings = listener.readings()
-    for n in (1, 2, 3):
-        values = [
-            value for (serial, metric, _), value in readings.items() if (serial, metric) == (f"MB-{n}", "pressure")
-        ]
-        assert len(values) >= 3
-        assert set(values) == {float(n)}
-    of_file = {
-        time_s: value for (serial, metric, time_s), value in readings.items() if (serial, metric) == ("PR-1", "n")
-    }
-    assert of_file == {1_700_000_000 + n: n for n in range(20)}
+    web.close()
+    hanging.close()
+    check_readings(listener.readings())
     packs = [json.loads(message.payload) for message in listener.of("telemetry")]
     assert {(pack[0]["bn"], pack[0]["u"]) for pack in packs if "u" in pack[0]} == {
         ("MB-1/", "bar"), ("MB-2/", "bar"), ("MB-3/", "bar"), ("WH-1/", "Cel")
@@ -131,8 +125,19 @@ serial = "PR-1"
         if AgentState.from_json(json.loads(message.payload)).online
     }
     assert online >= {"run-gw", "MB-1", "MB-2", "MB-3", "WH-1", "PR-1"}
-    web.close()
-    hanging.close()
+
+
+def check_readings(readings: dict[tuple[str, str, float], float]) -> None:
+    for n in (1, 2, 3):
+        values = [
+            value for (serial, metric, _), value in readings.items() if (serial, metric) == (f"MB-{n}", "pressure")
+        ]
+        assert len(values) >= 3
+        assert set(values) == {float(n)}
+    of_file = {
+        time_s: value for (serial, metric, time_s), value in readings.items() if (serial, metric) == ("PR-1", "n")
+    }
+    assert of_file == {1_700_000_000 + n: n for n in range(20)}
 
 
 def test_kill_9_in_the_middle_of_a_file_loses_and_doubles_no_line(start, own_broker, listen, eventually, tmp_path):
