@@ -40,7 +40,7 @@ def run(*, readings: int, seconds: float) -> Mapping[str, Any]:
         second; bytes per reading on the wire (both directions, all of MQTT), live and catching up, and on disk.
     """
     with tempfile.TemporaryDirectory(prefix="careloop-bench-") as name, _mosquitto(Path(name)) as port:
-        directory, store, wire = Path(name), Store(port), CountingWire(port)
+        directory, store, wire = Path(name), Store(port, lambda: datetime.now(UTC)), CountingWire(port)
         try:
             return {
                 **_as_fast_as_it_goes(_new(directory, "fast"), port, readings),

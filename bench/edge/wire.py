@@ -3,8 +3,9 @@
 import select
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -62,9 +63,11 @@ class Store:
 
     Args:
         port: The broker's, on 127.0.0.1.
+        now: The store's clock, which its confirmations carry.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, now: Callable[[], datetime]) -> None:
+        self._now = now
         self.messages = 0
         self.payload_bytes = 0
         self._subscribed = threading.Event()
@@ -89,6 +92,6 @@ class Store:
         self.messages += 1
         self.payload_bytes += len(message.payload)
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho leaves it without types
-        properties.UserProperty = ("now", datetime.now(UTC).isoformat())
+        properties.UserProperty = ("now", self._now().isoformat())
         identity = identity_of(message.topic, bytes(message.payload))
         client.publish(message.properties.ResponseTopic, identity, properties=properties)  # type: ignore[union-attr] # MQTT 5 has properties
