@@ -151,13 +151,21 @@ class Observation:
                 lambda: [({"process": "edge", "version": __version__, "agent": agent.agent_id}, 1.0)],
             ),
             gauge("buffer_messages", "Messages that wait to be confirmed", lambda: buffer.depth.messages),
-            gauge("buffer_readings", "Readings in them", lambda: buffer.depth.readings),
-            gauge("buffer_bytes", "Bytes of them, with row overhead", lambda: buffer.depth.size_bytes),
-            gauge("buffer_oldest_age_seconds", "How long the oldest has waited; absent when none does", self._age_s),
+            gauge("buffer_readings", "Readings that wait to be confirmed", lambda: buffer.depth.readings),
+            gauge(
+                "buffer_bytes", "Bytes that wait to be confirmed, with row overhead", lambda: buffer.depth.size_bytes
+            ),
+            gauge(
+                "buffer_oldest_age_seconds",
+                "How long the oldest message has waited; absent when none does",
+                self._age_s,
+            ),
             counter(
                 "lost_messages", "Messages dropped or refused since the buffer was made", lambda: buffer.lost.messages
             ),
-            counter("lost_readings", "Readings in them", lambda: buffer.lost.readings),
+            counter(
+                "lost_readings", "Readings dropped or refused since the buffer was made", lambda: buffer.lost.readings
+            ),
             counter("damaged_buffers", "Damaged buffer files that were set aside", lambda: buffer.damaged_files),
             gauge("disk_full", "1 while the disk takes nothing and nothing is read", lambda: agent.is_held_back),
             counter("accepted_readings", "Readings stored in the buffer", lambda: tally.accepted_readings),
@@ -193,17 +201,17 @@ class Observation:
 
         start = "careloop_edge_source_"
         return [
-            Family(f"{start}polls_total", "counter", "Polls of a source, by result", by_result),
+            Family(f"{start}polls_total", "counter", "Polls, by source and result", by_result),
             Family(
                 f"{start}poll_seconds_total",
                 "counter",
-                "Time that the agent's loop spent on a source; a source that may block works in a thread of its own",
+                "Time that the agent's loop spent on a source, by source; what may block works in a thread of its own",
                 each(lambda polls: polls.seconds),
             ),
             Family(
                 f"{start}readings_total",
                 "counter",
-                "Readings a source brought, before the rules",
+                "Readings that a source brought, before the rules, by source",
                 each(lambda polls: polls.readings),
             ),
         ]

@@ -46,7 +46,7 @@ class IngestMetrics:
         self._registry = registry
         self._messages = Counter(
             "careloop_ingest_messages_total",
-            "Messages committed: new ones, and duplicates that changed nothing",
+            "Messages committed, by kind: new ones, and duplicates that changed nothing",
             ["kind"],
             registry=registry,
         )

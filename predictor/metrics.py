@@ -21,7 +21,7 @@ class PredictorMetrics:
         )
         self._seconds = Histogram(
             "careloop_predictor_run_seconds",
-            "How long duties took",
+            "How long duties took, by duty",
             ["duty"],
             registry=registry,
             buckets=LONG_SECONDS,

@@ -22,12 +22,17 @@ class SchedulerMetrics:
         )
         self._seconds = Histogram(
             "careloop_scheduler_run_seconds",
-            "How long duties took",
+            "How long duties took, by duty",
             ["duty"],
             registry=registry,
             buckets=LONG_SECONDS,
         )
-        self._created = Counter("careloop_scheduler_jobs_created_total", "Jobs made", ["from"], registry=registry)
+        self._created = Counter(
+            "careloop_scheduler_jobs_created_total",
+            "Jobs made, by what they are made from",
+            ["from"],
+            registry=registry,
+        )
         self._dispatched = Counter(
             "careloop_scheduler_jobs_dispatched_total", "Jobs given to a technician", registry=registry
         )

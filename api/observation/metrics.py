@@ -24,19 +24,22 @@ class ApiMetrics:
         )
         self._requests = Counter(
             "careloop_api_requests_total",
-            "Requests answered, by route template and HTTP status",
+            "Requests answered, by method, route template and HTTP status",
             ["method", "route", "status"],
             registry=registry,
         )
         self._seconds = Histogram(
             "careloop_api_request_seconds",
-            "How long requests took until their last byte was handed over, by route template",
+            "How long requests took until their last byte was handed over, by method and route template",
             ["method", "route"],
             registry=registry,
             buckets=SECONDS,
         )
         self._pool = Gauge(
-            "careloop_api_pool_connections", "Database connections, by what they do", ["state"], registry=registry
+            "careloop_api_pool_connections",
+            "Database connections, by what they do (busy, idle)",
+            ["state"],
+            registry=registry,
         )
         self._waiting = Gauge(
             "careloop_api_pool_requests_waiting", "Requests that wait for a database connection", registry=registry
