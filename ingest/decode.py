@@ -90,6 +90,9 @@ class Decoder:
         topic = delivery.topic
         if topic.startswith(_CONTRACT) or self._formats == _NONE:
             return decode_contract(delivery)
+        if "\0" in topic:
+            # MQTT forbids it, but not every broker does, and no database can look it up.
+            raise RefusalError("bad_topic", f"topic {topic[:200]!r} has the character U+0000")
         if topic.startswith(_SPARKPLUG) and self._formats.sparkplug_groups:
             return decode_sparkplug(delivery, self._formats.sparkplug_serial, self._follower)
         prefix = self._formats.home_assistant_prefix

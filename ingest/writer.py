@@ -147,11 +147,11 @@ class Writer:
             self._announcements.forget()
             self._loaded_at = now
         span = span_as_of(now, future=self._limits.future, keep=self._limits.keep)
-        resolved, heard = self._announcements.resolve(connection, messages)
-        batch = _prepare(resolved, connection, registry, span, now)
-        batch.announcements = heard.announcements
-        batch.states += [StateChange(delivery, agent_id, state) for delivery, agent_id, state in heard.states]
         try:
+            resolved, heard = self._announcements.resolve(connection, messages)
+            batch = _prepare(resolved, connection, registry, span, now)
+            batch.announcements = heard.announcements
+            batch.states += [StateChange(delivery, agent_id, state) for delivery, agent_id, state in heard.states]
             stored = store.save(batch, now)
         except _MESSAGE_ERRORS as error:
             if len(messages) > 1:

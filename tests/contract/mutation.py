@@ -14,7 +14,7 @@ TOPICS = (
     "spBv1.0/G/DBIRTH/gw-7/dev-1", "spBv1.0/G/DDATA/gw-7/dev-1", "spBv1.0/G/DDEATH/gw-7/dev-1", "spBv1.0/G/NCMD/n",
     "spBv1.0//NDATA/", "data/KW-1", "v1/gateway/telemetry", "homeassistant/sensor/KW-1/t/config",
     "homeassistant/binary_sensor/t/config", "homeassistant/device/KW-1/config", "homeassistant/sensor/KW-1/t/state",
-    "homeassistant/config", "somewhere/else", "",
+    "homeassistant/config", "somewhere/else", "", "spBv1.0/G\0/NDATA/n", "data/\0", "some\u202ewhere", "a" * 60_000,
 )  # fmt: skip
 CONTENT_TYPES = ("", "", "", "application/senml+json", "application/senml+cbor", "text/plain; x", "cbor")
 NUMBERS = (
