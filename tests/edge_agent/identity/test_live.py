@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -133,6 +134,18 @@ def test_a_certificate_renewed_while_the_broker_is_away_is_the_one_it_comes_back
     assert len(heard.readings(at_least=100)) >= 100
     agent.process.terminate()
     assert agent.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("certificate_life_s", [4.0])
+def test_a_machine_that_was_switched_off_for_too_long_comes_back(platform, edge, eventually) -> None:
+    serials = fleet_of(edge.config)
+    assert edge.claim("GW-1", platform.claim_key(gateway=True, asset_pattern="*"), "--certificate",
+                      *assets_of(serials)).returncode == 0  # fmt: skip
+    certificate = x509.load_pem_x509_certificate((edge.identity / "device.pem").read_bytes())
+    eventually(lambda: datetime.now(UTC) > certificate.not_valid_after_utc, "the certificate has run out")
+    agent = edge.run()
+    eventually(lambda: "connected to the broker as GW-1" in "".join(agent.log), "it renewed it and connected")
+    assert serial_in(edge.identity) != certificate.serial_number
 
 
 def test_a_password_connects_by_tls(platform, edge) -> None:
