@@ -238,7 +238,8 @@ class _Bench:
         }
         with log_file.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "careloop", "ingest"], env=environment, stdin=subprocess.DEVNULL,
+                [sys.executable, "-P", "-m", "careloop", "ingest", "--end-with", str(os.getpid())],
+                env=environment, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         try:

@@ -95,6 +95,9 @@ def publisher_process(orders: Connection, role: Role, subscriber_count: "Synchro
         while (order := orders.recv()) is not None:
             orders.send(publisher.follow(order))
         publisher.close()
+    except EOFError:
+        # Whoever gave orders is gone.
+        return
     except (CareloopError, OSError) as error:
         orders.send(f"publisher {role.name}: {error}")
 

@@ -1,5 +1,6 @@
 """The bare subscriber: paho as it comes, which acknowledges what it receives and does nothing else."""
 
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any
@@ -41,6 +42,7 @@ def subscriber_process(orders: Connection, broker_url: str, name: str, count: "S
     properties.ReceiveMaximum = RECEIVE_MAXIMUM
     client.connect(url.hostname or "", url.port or (8883 if url.scheme == "mqtts" else 1883), properties=properties)
     client.loop_start()
-    orders.recv()
+    with suppress(EOFError):
+        orders.recv()
     client.disconnect()
     client.loop_stop()
