@@ -13,7 +13,7 @@ from careloop.contract.identity import IDENTITY_BYTES
 
 JITTER = 0.5
 PROBES = 4
-# After a break what is owed has so many times the usual, and at least this.
+# What the store owes has so many times its usual time; after a break at least this.
 PATIENCE = 4
 LEAST_PATIENCE_S = 1.0
 
@@ -25,13 +25,11 @@ class _Sent:
     Attributes:
         identity: What the store will call it.
         size_bytes: Its size.
-        taken_at_s: When the broker acknowledged it, monotonic; infinite until then.
-        due_at_s: When to send it again.
+        due_at_s: When to send it again, monotonic; infinite until the broker has taken it.
     """
 
     identity: bytes
     size_bytes: int
-    taken_at_s: float = float("inf")
     due_at_s: float = float("inf")
 
 
@@ -52,6 +50,8 @@ class Awaiting:
         # Two equal messages have one identity, and one confirmation is good for both.
         self._places: dict[bytes, list[int]] = {}
         self._tries: dict[int, int] = {}
+        # When the broker took each for the first time.
+        self._first_taken_at_s: dict[int, float] = {}
         self._silent_tries = 0
         self._probe_at_s = 0.0
         self._answered = True
@@ -78,12 +78,12 @@ class Awaiting:
     def taken_by_broker(self, seq: int, now_s: float) -> None:
         """The broker acknowledged it; from now on the store has its time."""
         if message := self._sent.get(seq):
-            message.taken_at_s = now_s
+            self._first_taken_at_s.setdefault(seq, now_s)
             message.due_at_s = now_s + self._pause_s(self._tries.get(seq, 0))
 
     def connected_again(self, now_s: float) -> None:
         """A confirmation that came while there was no connection is lost: what is owed now has only its usual time."""
-        soon_s = now_s + min(self._first_pause_s, max(LEAST_PATIENCE_S, PATIENCE * self._usual_s))
+        soon_s = now_s + max(min(LEAST_PATIENCE_S, self._first_pause_s), PATIENCE * self._usual_s)
         for message in self._sent.values():
             message.due_at_s = min(message.due_at_s, soon_s)
         self._probe_at_s = 0.0
@@ -97,8 +97,8 @@ class Awaiting:
             self._answered = True
             self._silent_tries = 0
         for seq in places:
-            if (took_s := now_s - self._sent[seq].taken_at_s) >= 0:
-                self._usual_s += (took_s - self._usual_s) / 8
+            took_s = min(now_s - self._first_taken_at_s.pop(seq, now_s), self._longest_pause_s)
+            self._usual_s += (took_s - self._usual_s) / 8
             self.forget(seq)
             self._tries.pop(seq, None)
         return places
@@ -135,9 +135,12 @@ class Awaiting:
         places = list(self._sent)
         for seq in places:
             self.forget(seq)
+        self._first_taken_at_s.clear()
         self._probe_at_s = 0.0
         return places
 
     def _pause_s(self, tries: int) -> float:
-        longest_s = min(self._longest_pause_s, self._first_pause_s * 2.0 ** min(tries, 30))
+        # A store that is behind by minutes must not get everything several times on top.
+        first_s = max(self._first_pause_s, PATIENCE * self._usual_s)
+        longest_s = min(self._longest_pause_s, first_s * 2.0 ** min(tries, 30))
         return longest_s * (1 + JITTER * self._dice())

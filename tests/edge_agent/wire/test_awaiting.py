@@ -1,3 +1,5 @@
+import random
+
 from careloop.contract.identity import identity_of
 from edge_agent.wire.awaiting import LEAST_PATIENCE_S, PROBES, Awaiting
 
@@ -105,3 +107,38 @@ def test_after_a_break_what_is_owed_has_only_its_usual_time():
     waiting.connected_again(1.0)
     assert waiting.overdue(1.0 + LEAST_PATIENCE_S - 0.01) == []
     assert waiting.overdue(1.0 + LEAST_PATIENCE_S) == [2]
+
+
+def test_a_store_that_is_behind_gets_the_more_time():
+    waiting, now_s = awaiting(), 0.0
+    for number in range(100):
+        waiting.sent(number, identity(number), 10)
+        waiting.taken_by_broker(number, now_s)
+        now_s += 10.0
+        waiting.confirmed(identity(number), now_s)
+    waiting.sent(200, identity(200), 10)
+    waiting.taken_by_broker(200, now_s)
+    assert waiting.overdue(now_s + 39.0) == []
+    assert waiting.overdue(now_s + 40.0) == [200]
+
+
+def test_it_never_loses_count_of_what_it_holds():
+    dice = random.Random(5)
+    waiting, now_s, held = awaiting(), 0.0, set()
+    for _ in range(3000):
+        now_s += dice.random()
+        number = dice.randrange(50)
+        match dice.randrange(5):
+            case 0 | 1 if number not in held:
+                waiting.sent(number, identity(number % 20), 10)
+                held.add(number)
+            case 2:
+                waiting.taken_by_broker(number, now_s)
+            case 3:
+                held -= set(waiting.confirmed(identity(number), now_s))
+            case 4:
+                held -= set(waiting.overdue(now_s))
+        if dice.random() < 0.01:
+            assert set(waiting.drop_all()) == held
+            held.clear()
+        assert (waiting.messages, waiting.size_bytes) == (len(held), 10 * len(held))
