@@ -6,7 +6,15 @@ Each room declares its own in a `metrics.py`, on a registry that its `main` make
 import gc
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Gauge, GCCollector, Metric, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    Metric,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -21,6 +29,8 @@ LONG_SECONDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 
 def make_registry(process: str) -> CollectorRegistry:
     """A registry with what every process shows: memory, processor, open files, garbage collection, its version."""
+    # When each counter was made is of no use here, and is a series more for each.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client has no types there
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
