@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from careloop import __version__
 from careloop.contract.messages import AgentState
 from edge_agent.buffer import Buffer, BufferFullError
-from edge_agent.packing import Message, Packer
+from edge_agent.packing import Message, Packer, WireFormat
 from edge_agent.publisher import Publisher
 from edge_agent.rules import RuleBook, RuleMemory, derived_units, judge
 from edge_agent.sources.source import Harvest, Row, Source, SourceError
@@ -57,6 +57,7 @@ class Tuning:
         intervals: Seconds between polls, by source; one left out stays as it is.
         commit_every_s: How long readings wait for others.
         max_readings: Most readings in one message.
+        wire_format: How telemetry is written.
         max_bytes: The buffer's bound.
         max_age_s: Telemetry that is older is dropped from it.
     """
@@ -65,6 +66,7 @@ class Tuning:
     intervals: Mapping[str, float]
     commit_every_s: float
     max_readings: int
+    wire_format: WireFormat
     max_bytes: int
     max_age_s: float
 
@@ -83,6 +85,7 @@ class Agent:
         monotonic: Seconds of a clock that never jumps.
         wall: The device's clock, Unix time.
         about: What the agent says of itself in its state, e.g. its capabilities.
+        wire_format: How telemetry is written.
 
     Attributes:
         agent_id: The agent's own id.
@@ -105,6 +108,7 @@ class Agent:
         monotonic: Callable[[], float],
         wall: Callable[[], float],
         about: Mapping[str, Any] | None = None,
+        wire_format: WireFormat = "json",
     ) -> None:
         self.agent_id = agent_id
         self.buffer = buffer
@@ -118,7 +122,7 @@ class Agent:
         self._rules = rules
         self._memory = RuleMemory(buffer.recall)
         self._units = units
-        self._packer = Packer(max_readings, self._units_of)
+        self._packer = Packer(max_readings, self._units_of, wire_format)
         self._waiting = Tally()
         self._polled: list[Source] = []
         # What the full disk did not take.
@@ -148,7 +152,7 @@ class Agent:
         self.commit()
         self._rules = tuning.rules
         # A new one: it also asks anew for the units of what the rules make.
-        self._packer = Packer(tuning.max_readings, self._units_of)
+        self._packer = Packer(tuning.max_readings, self._units_of, tuning.wire_format)
         self.commit_every_s = tuning.commit_every_s
         self.buffer.set_bounds(tuning.max_bytes, tuning.max_age_s, tuning.max_readings)
         for source in self.sources:

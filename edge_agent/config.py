@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from careloop.errors import CareloopError
+from edge_agent.packing import WireFormat
 from edge_agent.rules import AnyRule, rule_book
 from edge_agent.rules.book import RuleClashError
 from edge_agent.rules.rule import Serial
@@ -93,6 +94,7 @@ class BatchingSection(_Section):
         1.0, gt=0, le=3600, description="readings wait this long for others; then they are on disk as one message"
     )
     max_readings: int = Field(500, ge=1, le=10000, description="most readings in one message")
+    format: WireFormat = Field("json", description="how readings are written; cbor takes a third fewer bytes")
 
 
 class BufferSection(_Section):

@@ -191,6 +191,7 @@ def _assemble(
         monotonic=time.monotonic,
         wall=time.time,
         about=birth(config, CLOCK.now()),
+        wire_format=config.batching.format,
     )
     agent.own_metrics = config.agent.own_metrics
     return agent

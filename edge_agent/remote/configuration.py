@@ -194,6 +194,7 @@ class Configuration:
                 intervals=intervals,
                 commit_every_s=config.batching.interval_s,
                 max_readings=config.batching.max_readings,
+                wire_format=config.batching.format,
                 max_bytes=config.buffer.max_bytes,
                 max_age_s=config.buffer.max_age_days * 86400,
             )
