@@ -231,6 +231,11 @@ class Background(Source):
         self._roused = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"source {self.name}", daemon=True)
 
+    def read_now(self) -> bool:
+        """Read now; what comes of it is there some time later."""
+        self._roused.set()
+        return not self._reader.is_stream
+
     @property
     def has_interval(self) -> bool:
         """Not when the reader waits for what comes by itself."""

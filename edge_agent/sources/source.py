@@ -11,15 +11,19 @@ need not wait for the interval, and calls `wake` only when much waits.
 While a transaction fails (a full disk) no source is polled: the batch is kept and tried again.
 """
 
+import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from careloop.contract.messages import Event
+
+log = logging.getLogger(__name__)
 
 
 class Clock(NamedTuple):
@@ -63,6 +67,20 @@ class Harvest:
     refused: int = 0
 
 
+def remembered(checkpoint: str | None, *names: str) -> Mapping[str, Any] | None:
+    """A checkpoint that is a JSON object with these names; None without one, or if another kind of source wrote it."""
+    if checkpoint is None:
+        return None
+    try:
+        found = json.loads(checkpoint)
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and all(name in found for name in names):
+        return found
+    log.warning("a checkpoint of another kind of source is left out; give a new source a new name")
+    return None
+
+
 class SourceError(Exception):
     """The source could not be read this time; the agent logs it, counts it and asks again at the next interval."""
 
@@ -97,6 +115,10 @@ class Source(ABC):
     name: str
     interval_s: float
     wake: Callable[[], None] = staticmethod(_nobody)
+
+    def read_now(self) -> bool:
+        """Begin a read before the interval is up; False where a poll itself reads, or what comes comes by itself."""
+        return False
 
     @property
     def has_interval(self) -> bool:

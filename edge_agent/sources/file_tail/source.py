@@ -17,7 +17,7 @@ from edge_agent.sources.file_tail.config import FileConfig
 from edge_agent.sources.file_tail.tail import Place, Tail
 from edge_agent.sources.payload.mapper import Mapper
 from edge_agent.sources.payload.records import PayloadError, Record, csv_cells, line_parser, quoted
-from edge_agent.sources.source import Clock, Harvest, Source, SourceError
+from edge_agent.sources.source import Clock, Harvest, Source, SourceError, remembered
 
 log = logging.getLogger(__name__)
 
@@ -117,12 +117,12 @@ class FileSource(Source):
     def _go_to(self, checkpoint: str | None) -> None:
         self.close()
         self._tails.clear()
-        if checkpoint is None:
+        stored = remembered(checkpoint, "places", "events")
+        if stored is None:
             return
-        remembered = json.loads(checkpoint)
-        if remembered["events"]:
-            self._mapper.restore(remembered["events"])
-        for path, place in remembered["places"].items():
+        if stored["events"]:
+            self._mapper.restore(stored["events"])
+        for path, place in stored["places"].items():
             tail = self._tails[path] = Tail(Path(path), self._config.max_line_bytes)
             tail.resume(Place(**place))
 

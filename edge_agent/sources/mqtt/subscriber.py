@@ -29,7 +29,7 @@ from edge_agent.sources.mqtt.topics import filter_of, parts_in, pattern_of
 from edge_agent.sources.payload.mapper import Mapper
 from edge_agent.sources.payload.records import Record, json_records, json_value, line_parser
 from edge_agent.sources.secrets import secret_from
-from edge_agent.sources.source import Clock, Harvest, Source, SourceError
+from edge_agent.sources.source import Clock, Harvest, Source, SourceError, remembered
 
 KEEPALIVE_S = 30
 
@@ -86,12 +86,11 @@ class MqttSource(Source):
 
     def open(self, checkpoint: str | None, since: datetime | None) -> None:  # noqa: ARG002 - what comes has its own time
         """Begin to connect."""
-        if checkpoint is not None:
-            remembered = json.loads(checkpoint)
-            self._stored = dict.fromkeys((mid, digest) for mid, digest in remembered["stored"])
-            if remembered["events"]:
-                self._hand_over.stored_memory = remembered["events"]
-                self._mapper.restore(remembered["events"])
+        if stored := remembered(checkpoint, "stored", "events"):
+            self._stored = dict.fromkeys((mid, digest) for mid, digest in stored["stored"])
+            if stored["events"]:
+                self._hand_over.stored_memory = stored["events"]
+                self._mapper.restore(stored["events"])
         parts = urlsplit(self._config.url)
         config = self._config
         if config.user is not None:

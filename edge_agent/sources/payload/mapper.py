@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from careloop.contract.messages import Event
 from edge_agent.sources.payload.config import EventField, MetricField, PayloadConfig
 from edge_agent.sources.payload.records import PayloadError, Record
-from edge_agent.sources.source import Harvest, Row
+from edge_agent.sources.source import Harvest, Row, remembered
 
 # What Home Assistant and others send where a value is missing.
 ABSENT = frozenset({"", "unavailable", "unknown", "none", "null"})
@@ -28,6 +28,9 @@ class Mapper:
         config: What of a record is what.
         name: The source's name, for logs.
         default_serial_at: What names the asset where the configuration does not.
+
+    Attributes:
+        defects: Records that broke something of ours; each is logged and refused.
     """
 
     def __init__(self, config: PayloadConfig, name: str, default_serial_at: str = "@serial") -> None:
@@ -36,6 +39,7 @@ class Mapper:
         self._zone = ZoneInfo(config.timezone) if config.timezone else None
         self._serial_at = config.serial_at or default_serial_at
         self._said = Alarms(config.events)
+        self.defects = 0
         self._left_out: set[str] = set()
         self._last_time: tuple[object, float] = (None, 0.0)
         self._others = {config.serial_at, config.time_at} | {event.at for event in config.events}
@@ -77,6 +81,7 @@ class Mapper:
                     continue
                 except Exception as error:  # what one record does to us must not stop those behind it
                     log.exception("source %s: defect", self._name)
+                    self.defects += 1
                     wrong.append(f"defect: {error!r}")
                     continue
                 if mapped is None:
@@ -193,7 +198,7 @@ class Alarms:
 
     def restore(self, memory: str) -> None:
         """Take back what `memory` said."""
-        self._said = dict(json.loads(memory))
+        self._said = {key: text for key, text in (remembered(memory) or {}).items() if isinstance(text, str)}
 
     def memory(self) -> str | None:
         """What each field said last; None when there are no fields."""

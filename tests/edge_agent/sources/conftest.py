@@ -156,12 +156,12 @@ def device(unit_id: int, **tables: list[SimData]) -> SimDevice:
 def modbus_tcp() -> Iterator[Callable[..., tuple[int, ModbusServer]]]:
     servers: list[ModbusServer] = []
 
-    def start(*devices: SimDevice) -> tuple[int, ModbusServer]:
+    def start(*devices: SimDevice, framer: FramerType = FramerType.SOCKET) -> tuple[int, ModbusServer]:
         port = free_port()
         servers.append(
             ModbusServer(
                 lambda devices, **words: ModbusTcpServer(
-                    devices, address=("127.0.0.1", port), ignore_missing_devices=True, **words
+                    devices, address=("127.0.0.1", port), framer=framer, ignore_missing_devices=True, **words
                 ),
                 list(devices),
             )

@@ -231,3 +231,19 @@ def test_an_installer_sees_what_every_source_brings(tmp_path, terminal, capsys, 
     file.write_text(f'[[sources]]\nkind = "serial"\ndevice = "{terminal.name}"\nserial = "KW-1"\n')
     assert main(["edge", "check", "--read", "--seconds", "0.5", str(file)]) == 2
     assert "nothing came within 0.5 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("checkpoint", ["{", "[]", '{"rng": [1, 2], "places": 5}', '{"fault E KW-1": 7}'])
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"kind": "file", "path": "/nowhere.log"},
+        {"kind": "mqtt", "url": "mqtt://127.0.0.1:1", "topics": ["a"], "events": [{"at": "a"}]},
+        {"kind": "exec", "command": ["true"], "events": [{"at": "a"}]},
+    ],
+    ids=lambda table: table["kind"],
+)
+def test_a_checkpoint_of_another_kind_is_left_out(opened, table, checkpoint):
+    polled = opened(checkpoint=checkpoint, serial="KW-1", **table)
+    polled.once()
+    polled.source.close()

@@ -1,6 +1,7 @@
 """Modbus against pymodbus's own servers, which encode every type by themselves."""
 
 import pytest
+from pymodbus.framer import FramerType
 from pymodbus.simulator import DataType, SimData
 
 from edge_agent.sources.modbus.config import Register
@@ -161,6 +162,15 @@ def test_a_server_that_goes_away_is_told_and_found_again(modbus_tcp, opened):
     before = len(polled.rows)
     server.start()
     polled.until(lambda p: len(p.rows) > before + 3)
+
+
+def test_a_gateway_that_only_passes_bytes_on_is_spoken_to_in_rtu_frames(modbus_tcp, opened):
+    port, _ = modbus_tcp(device(7, holding=[SimData(0, values=11, datatype=DataType.UINT16)]), framer=FramerType.RTU)
+    polled = opened(
+        kind="modbus_tcp", host="127.0.0.1", port=port, framer="rtu", serial="KW-1", unit_id=7,
+        registers=[{"metric": "a", "address": 0}],
+    )  # fmt: skip
+    assert polled.until(lambda p: p.rows).values == {"KW-1": {"a": 11}}
 
 
 def test_what_the_device_refuses_is_said_in_words(modbus_tcp, opened):

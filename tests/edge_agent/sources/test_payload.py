@@ -1,11 +1,16 @@
 """Records into rows and events."""
 
+import json
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from edge_agent.packing import Packer
 from edge_agent.sources.payload.config import LinesConfig
 from edge_agent.sources.payload.mapper import Mapper
 from edge_agent.sources.payload.records import Record, line_parser, pointed
@@ -175,3 +180,47 @@ def test_an_event_for_every_record():
 def test_what_cannot_be_right_is_refused(table, text):
     with pytest.raises(ValidationError, match=text):
         Lines(**{"serial": "KW-1"} | table)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from("abdtz/~0"), inner, max_size=5),
+    max_leaves=12,
+)
+FIELDS = {
+    "metrics": {"m": "/a/0", "n": {"at": "b", "scale": 2.0, "values": {"x": 1}}, "o": "$/d/z"},
+    "events": [{"at": "/d"}, {"at": "z", "code": "E{value}", "when": "every", "detail": {"b": "/b"}}],
+}
+
+
+@given(document=JSON, form=st.sampled_from(["unix", "unix_ms", "rfc3339", "%H:%M"]), each=st.sampled_from([None, "/a"]))
+@settings(max_examples=300, deadline=None)
+def test_no_document_breaks_the_mapping(document, form, each):
+    for table in (FIELDS, {}, FIELDS | {"serial": None, "serial_at": "t"}):
+        config = Lines(
+            **{"serial": "KW-1", "time_at": "t", "time_format": form, "timezone": "UTC", "each": each} | table
+        )
+        mapper, parse = Mapper(config, "test"), line_parser(config)
+        got = mapper.harvest([parse(json.dumps(document), {})], NOW)
+        # A defect is caught and counted, so that it stops nobody; here it must not come to that.
+        assert not mapper.defects
+        packer = Packer(10, mapper.units_of)
+        packer.add_rows(got.rows)
+        for serial, event in got.events:
+            with suppress(ValueError):  # a serial number or a number that no event can carry: refused and counted
+                packer.add_event(serial, event)
+        assert mapper.memory() is None or json.loads(mapper.memory()) is not None
+
+
+@given(line=st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: raw.decode(errors="replace")))
+@settings(max_examples=300, deadline=None)
+def test_no_line_breaks_the_parsers(line):
+    for table in (
+        {"format": "json"},
+        {"format": "csv", "columns": ["a", "b"], "decimal_comma": True},
+        {"format": "regex", "pattern": r"(?P<a>[\d.]+)(?P<b>\w)?"},
+    ):
+        config = Lines(**{"serial": "KW-1"} | table)
+        mapper = Mapper(config, "test")
+        mapper.harvest([line_parser(config)(line, {})], NOW)
+        assert not mapper.defects
