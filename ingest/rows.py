@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from careloop.contract.senml import Columns, Reading
 from ingest.units import conversion
-from ingest.validate import Metric, Problem, Row, Span, is_unit, validate_readings
+from ingest.validate import MOST_UNITS, Metric, Problem, Row, Span, is_unit, validate_readings
 
 # Packed here by hand: psycopg's write_row costs 1.5 µs a row, this 0.15 µs, and a reading always has the same four
 # fields. int16 count of fields, then for each its int32 length and its bytes, big-endian.
@@ -26,6 +26,9 @@ _MOST_AT_ONCE = 256
 POSTGRESQL_EPOCH_US = 946_684_800_000_000
 HOUR_US = 3_600_000_000
 MOST_SHAPES = 20_000
+# Of the names and units that tell shapes apart; a longer shape is worked out anew each time.
+LONGEST_SHAPE = 128 * 1024
+MOST_SHAPES_SIZE = 64 * 2**20
 
 
 @dataclass(slots=True)
@@ -125,6 +128,7 @@ class Sorter:
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self._metrics = metrics
         self._shapes: dict[tuple[str, str], _Shape | None] = {}
+        self._shapes_size = 0
 
     def sort(self, readings: list[Reading] | Columns, span: Span) -> tuple[Rows, list[Problem]]:
         """As `validate_readings`, which is asked for everything that is not as simple as nearly all is."""
@@ -159,14 +163,21 @@ class Sorter:
         try:
             return self._shapes[key]
         except KeyError:
-            if len(self._shapes) >= MOST_SHAPES:
+            shape = self._worked_out(readings)
+        size = len(key[0]) + len(key[1])
+        if size <= LONGEST_SHAPE:
+            if len(self._shapes) >= MOST_SHAPES or self._shapes_size > MOST_SHAPES_SIZE:
                 self._shapes.clear()
-            shape = self._shapes[key] = self._worked_out(readings)
-            return shape
+                self._shapes_size = 0
+            self._shapes[key] = shape
+            self._shapes_size += size
+        return shape
 
     def _worked_out(self, readings: Columns) -> _Shape | None:
         metric_ids: list[int] = []
         conversions: list[tuple[float, float]] = []
+        if len(set(readings.units)) > MOST_UNITS:
+            return None
         for name, unit in zip(readings.metrics, readings.units, strict=True):
             metric = self._metrics.get(name)
             # With a zero character in it a shape's key would be another's too; no unit or name has one.

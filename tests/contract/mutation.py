@@ -174,6 +174,15 @@ def _many_keys(random: Random) -> bytes:
     return b"{" + b",".join(b'"k%d":%d' % (n, n) for n in range(random.choice((10, 3000)))) + b"}"
 
 
+def _many_units(random: Random) -> bytes:
+    """Each of them has to be looked up; and a shape of its own."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    units = [random.choice(letters) + "/" + "".join(random.choices(letters, k=3)) for _ in range(4000)]
+    records = ['{"bn":"KW-1/","bt":1.7e9,"n":"a","u":"bar","v":1}']
+    records += [f'{{"n":"a","u":"{unit}","v":1}}' for unit in units]
+    return ("[" + ",".join(records) + "]").encode()
+
+
 def _protobuf_lengths(random: Random) -> bytes:
     return (
         bytes([0x12])
@@ -190,6 +199,6 @@ def _numbers_of_protobuf(random: Random) -> bytes:
 
 
 BOMBS: tuple[Callable[[Random], bytes], ...] = (
-    _random_bytes, _random_bytes, _many_references, _huge_integer, _expression, _deep, _many_keys, _protobuf_lengths,
-    _numbers_of_protobuf,
+    _random_bytes, _random_bytes, _many_references, _huge_integer, _expression, _deep, _many_keys, _many_units,
+    _protobuf_lengths, _numbers_of_protobuf,
 )  # fmt: skip

@@ -9,9 +9,11 @@ from uuid import UUID
 
 import pytest
 
+from careloop.contract.senml import Columns
 from ingest.decode import Decoded, Decoder, Delivery, RefusalError
 from ingest.downlink.reports import UnusableError
 from ingest.downlink.reports import read as read_report
+from ingest.rows import Sorter
 from ingest.validate import OLDEST, Metric, Span, validate_events, validate_readings
 from tests.contract.conftest import NOW, Line, Reader, delivery_of, formats_of
 from tests.contract.mutation import mutations
@@ -106,6 +108,17 @@ def test_a_unit_that_cannot_be_kept_costs_its_reading_only(line: Line) -> None:
     stored = line.write(*(delivery_of("careloop/v1/KW-1/telemetry", pack) for pack in packs))
     assert (stored.messages, stored.readings) == (3, 3)
     assert line.reasons() == ["wrong_unit"] * 3
+
+
+def test_what_is_remembered_of_packs_stays_small() -> None:
+    sorter = Sorter({"a": Metric(1, "bar")})
+    for length in range(5000, 5040):
+        readings = Columns([1.7e9] * length, ["a"] * length, [1.0] * length, ["bar" + " " * 30] * length)
+        sorter.sort(readings, Span(OLDEST, NOW))
+    for length in range(1, 40):
+        readings = Columns([1.7e9] * length, ["a"] * length, [1.0] * length, ["bar"] * length)
+        assert len(sorter.sort(readings, Span(OLDEST, NOW))[0]) == length
+    assert len(sorter._shapes) == 39
 
 
 def test_a_decoder_with_a_defect_costs_its_message_only(line: Line, caplog: pytest.LogCaptureFixture) -> None:
