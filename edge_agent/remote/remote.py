@@ -72,3 +72,4 @@ class Remote:
     def polled(self, source: str, polled: Polled) -> None:
         """The agent polled a source."""
         self._configuration.note_poll(source, polled)
+        self._execution.note_poll(source, polled)

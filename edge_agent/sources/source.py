@@ -94,6 +94,11 @@ class SourceConfig(BaseModel):
     name: str = Field("", max_length=64, description="for logs and checkpoints; the kind when empty")
     interval_s: float = Field(60.0, gt=0, le=86400, description="seconds between polls")
 
+    @property
+    def comes_by_itself(self) -> bool:
+        """Whether `interval_s` decides nothing."""
+        return False
+
     def stated_units(self) -> Mapping[str | None, Mapping[str, str]]:
         """Unit by metric, by serial number; under None of every asset that may turn up."""
         return {}

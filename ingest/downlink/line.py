@@ -197,7 +197,8 @@ class Line:
         if reason.is_failure:
             log.error("the broker refuses the downlink's connection: %s", reason)
             return
-        client.subscribe([(subscription("command/result"), 1), (subscription("state"), 1)])
+        # States at QoS 0: the broker keeps the latest anyway, and need not queue them for a worker that is away.
+        client.subscribe([(subscription("command/result"), 1), (subscription("state"), 0)])
         self._connected = True
         log.info("downlink ready")
         self._wake()

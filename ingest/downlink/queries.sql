@@ -29,7 +29,7 @@ LIMIT %(most)s;
 
 -- name: note_config_tried
 INSERT INTO telemetry.config_delivery AS d (agent_id, version, attempts, tried_at, sent_at)
-VALUES (%(agent_id)s, %(version)s, 1, %(now)s, CASE WHEN %(taken)s THEN %(now)s END)
+VALUES (%(agent_id)s, %(version)s, 1, %(now)s::timestamptz, CASE WHEN %(taken)s::boolean THEN %(now)s::timestamptz END)
 ON CONFLICT (agent_id) DO UPDATE
 SET attempts = CASE WHEN d.version = excluded.version THEN d.attempts + 1 ELSE 1 END,
     sent_at = CASE WHEN d.version = excluded.version THEN coalesce(d.sent_at, excluded.sent_at) ELSE excluded.sent_at END,
@@ -37,7 +37,7 @@ SET attempts = CASE WHEN d.version = excluded.version THEN d.attempts + 1 ELSE 1
 
 -- name: note_command_tried
 INSERT INTO telemetry.command_delivery AS d (command_id, attempts, tried_at, sent_at)
-VALUES (%(command_id)s, 1, %(now)s, CASE WHEN %(taken)s THEN %(now)s END)
+VALUES (%(command_id)s, 1, %(now)s::timestamptz, CASE WHEN %(taken)s::boolean THEN %(now)s::timestamptz END)
 ON CONFLICT (command_id) DO UPDATE
 SET attempts = d.attempts + 1, tried_at = excluded.tried_at, sent_at = coalesce(d.sent_at, excluded.sent_at);
 

@@ -39,6 +39,7 @@ def logins(database_url: str) -> Iterator[dict[str, Connection]]:
 ALLOWED = [
     ("ingest", "SELECT * FROM telemetry.asset"),
     ("ingest", "SELECT * FROM telemetry.declared_metric"),
+    ("ingest", "SELECT * FROM telemetry.desired_config, telemetry.issued_command"),
     ("ingest", "SELECT telemetry.ensure_reading_day('2015-07-01')"),
     ("ingest", "INSERT INTO telemetry.metric (name, learned, first_seen_at) VALUES ('m', true, now())"),
     ("ingest", "DELETE FROM telemetry.hourly"),
@@ -64,6 +65,9 @@ REFUSED = [
     ("ingest", "INSERT INTO service.customer (name) VALUES ('x')"),
     ("ingest", "SELECT * FROM service.customer"),
     ("ingest", "UPDATE telemetry.declared_metric SET unit = 'x'"),
+    ("ingest", "UPDATE telemetry.desired_config SET settings = '{}'"),
+    ("ingest", "DELETE FROM telemetry.issued_command"),
+    ("api", "DELETE FROM telemetry.command_result"),
     ("ingest", "SELECT * FROM prediction.score"),
     ("ingest", "CREATE TABLE telemetry.mine (n int)"),
     ("predictor", "INSERT INTO telemetry.metric (name, learned, first_seen_at) VALUES ('m', true, now())"),

@@ -62,7 +62,7 @@ def until(true: Callable[[], Any], what: str | Callable[[], str], within_s: floa
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A mosquitto that takes no message over 6 kB."""
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -82,15 +82,85 @@ def broker_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @dataclass
-class Circle:
-    """One agent and all it takes to talk to it."""
+class Platform:
+    """API and ingest as processes over a database of their own.
 
-    api: Any
-    directory: Path
+    Attributes:
+        url: Of the API.
+        key: Of the desk.
+        database_url: Where it is.
+        broker_url: Of the broker.
+    """
+
+    url: str
+    key: str
+    database_url: str
     broker_url: str
+
+
+def started(log: Path, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            careloop_command(*words), env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+            stdout=stream, stderr=stream,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def platform(postgres, broker_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    from api.conventions.authentication import hash_key
+
+    directory, name, port = tmp_path_factory.mktemp("platform"), f"remote_{uuid.uuid4().hex[:12]}", free_port()
+    with connect(postgres.url_of("postgres")) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE careloop STRATEGY file_copy")
+    platform = Platform(
+        f"http://127.0.0.1:{port}", f"ck_{uuid.uuid4().hex}", postgres.url_of(name), f"mqtt://127.0.0.1:{broker_port}"
+    )
+    with connect(platform.database_url) as connection:
+        connection.execute(
+            "INSERT INTO service.api_key (name, role, key_hash, created_at) VALUES ('desk', 'desk', %s, now())",
+            (hash_key(platform.key),),
+        )
+        connection.execute("INSERT INTO service.product_model (code, name, kind) VALUES ('m', 'M', 'kind')")
+    environment = {
+        "CARELOOP_DATABASE_URL": platform.database_url,
+        "CARELOOP_BROKER_URL": platform.broker_url,
+        "CARELOOP_INGEST_DOWNLINK_RETRY_S": "1",
+        "CARELOOP_API_PORT": str(port),
+    }
+    processes = [
+        started(directory / "api.log", "api", **environment),
+        started(directory / "ingest.log", "ingest", "--worker-name", name, **environment),
+    ]
+    try:
+        until(lambda: not port_is_free(port), (directory / "api.log").read_text)
+        until(lambda: "downlink ready" in (directory / "ingest.log").read_text(), "ingest is ready")
+        yield platform
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(20)
+        with connect(postgres.url_of("postgres")) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@dataclass
+class Circle:
+    """One agent, and the platform that it talks to."""
+
+    platform: Platform
+    directory: Path
     agent_id: str = field(default_factory=lambda: f"gw-{uuid.uuid4().hex[:8]}")
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     agent: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.flag.touch()
+        with connect(self.platform.database_url) as connection:
+            connection.execute(
+                "INSERT INTO service.asset (serial, model_id, installed_at, created_at) "
+                "SELECT unnest(%s::text[]), model_id, now(), now() FROM service.product_model ON CONFLICT DO NOTHING",
+                ([self.agent_id, "RV-0001", f"{self.agent_id}-probe"],),
+            )
 
     @property
     def flag(self) -> Path:
@@ -103,15 +173,17 @@ class Circle:
 
     @property
     def desk(self) -> CareloopClient:
-        return self.api.client("desk")
-
-    def start_ingest(self) -> None:
-        self._start("ingest", "ingest", "--worker-name", f"{self.agent_id}-ingest")
+        return CareloopClient(self.platform.url, self.platform.key)
 
     def start_agent(self, *, probation_s: float = 2.0, **environment: str) -> None:
         config = self.directory / "edge.toml"
         config.write_text(CONFIG.format(agent_id=self.agent_id, probation_s=probation_s, flag=self.flag))
-        self.agent = self._start("agent", "edge", "run", "--config", str(config), **environment)
+        given = {
+            "CARELOOP_BROKER_URL": self.platform.broker_url,
+            "CARELOOP_EDGE_BUFFER_FILE": str(self.directory / "buffer.sqlite"),
+            **environment,
+        }
+        self.agent = started(self.directory / "agent.log", "edge", "run", "--config", str(config), **given)
 
     def kill_agent(self) -> None:
         assert self.agent is not None
@@ -123,8 +195,8 @@ class Circle:
         self.agent.terminate()
         assert self.agent.wait(20) == 0, self.log()
 
-    def log(self, name: str = "agent") -> str:
-        return (self.directory / f"{name}.log").read_text()
+    def log(self) -> str:
+        return (self.directory / "agent.log").read_text()
 
     def wait_until_there(self) -> dict[str, Any]:
         return until(
@@ -132,11 +204,11 @@ class Circle:
         )
 
     def put(self, settings: dict[str, Any]) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.api.keys['desk']}"}
-        before = httpx.get(f"{self.api.url}{self.path}/config", headers=headers)
+        headers = {"Authorization": f"Bearer {self.platform.key}"}
+        before = httpx.get(f"{self.platform.url}{self.path}/config", headers=headers)
         if before.status_code == 200:
             headers["If-Match"] = before.headers["ETag"]
-        done = httpx.put(f"{self.api.url}{self.path}/config", json={"settings": settings}, headers=headers)
+        done = httpx.put(f"{self.platform.url}{self.path}/config", json={"settings": settings}, headers=headers)
         assert done.status_code == 200, done.text
         return done.json()
 
@@ -170,8 +242,11 @@ class Circle:
         return ended
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with connect(self.api.database_url) as connection:
+        with connect(self.platform.database_url) as connection:
             return [tuple(row.values()) for row in connection.execute(sql).fetchall()]
+
+    def results(self) -> int:
+        return self.rows(f"SELECT count(*) FROM telemetry.command_result WHERE agent_id = '{self.agent_id}'")[0][0]
 
     def wait_for_rate(self, least: float, most: float) -> None:
         """Wait until so many of the simulator's moments a second arrive."""
@@ -187,37 +262,11 @@ class Circle:
 
         until(fits, lambda: f"{least:g} to {most:g} a second: {rates}; {self.log()[-3000:]}")
 
-    def _start(self, name: str, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-        given = {
-            "CARELOOP_DATABASE_URL": self.api.database_url,
-            "CARELOOP_BROKER_URL": self.broker_url,
-            "CARELOOP_EDGE_BUFFER_FILE": str(self.directory / "buffer.sqlite"),
-            "CARELOOP_INGEST_DOWNLINK_RETRY_S": "1",
-            **environment,
-        }
-        with (self.directory / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                careloop_command(*words), env={**os.environ, **given}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        self.processes.append(process)
-        return process
-
 
 @pytest.fixture
-def circle(api, broker_port: int, tmp_path: Path) -> Iterator[Circle]:
-    """API, database, broker and ingest run; the machines are registered; the agent is for the test to start."""
-    circle = Circle(api, tmp_path, f"mqtt://127.0.0.1:{broker_port}")
-    circle.flag.touch()
-    with connect(api.database_url) as connection:
-        connection.execute("INSERT INTO service.product_model (code, name, kind) VALUES ('m', 'M', 'kind')")
-        connection.execute(
-            "INSERT INTO service.asset (serial, model_id, installed_at, created_at) "
-            "SELECT unnest(%s::text[]), model_id, now(), now() FROM service.product_model",
-            ([circle.agent_id, "RV-0001", f"{circle.agent_id}-probe"],),
-        )
-    circle.start_ingest()
+def circle(platform: Platform, tmp_path: Path) -> Iterator[Circle]:
+    """The agent is for the test to start."""
+    circle = Circle(platform, tmp_path)
     yield circle
-    for process in circle.processes:
-        if process.poll() is None:
-            process.kill()
-            process.wait(10)
+    if circle.agent is not None and circle.agent.poll() is None:
+        circle.kill_agent()

@@ -79,7 +79,9 @@ def test_what_the_broker_does_not_take_is_rolled_back(running) -> None:
 def test_a_source_that_cannot_be_read_any_more_rolls_back(circle) -> None:
     # Long enough for three tries, which come at growing intervals.
     circle.start_agent(probation_s=7)
-    until(lambda: circle.rows("SELECT 1 FROM telemetry.metric WHERE name = 'temperature'"), "the probe is read")
+    probe = "SELECT 1 FROM telemetry.asset JOIN telemetry.reading USING (asset_id) "
+    probe += f"WHERE serial = '{circle.agent_id}-probe'"
+    until(lambda: circle.rows(probe), "the probe is read")
     circle.flag.unlink()
     circle.put({"sources": {"probe": {"interval_s": 0.2}}})
     said = circle.wait_for_config("rolled_back")
