@@ -56,7 +56,8 @@ def check(file: Path, clock: Clock, *, read_s: float | None) -> int:
     code = 0
     for source in config.sources:
         count = f", {len(Simulator(source).fleet)} assets" if isinstance(source, SimulatorConfig) else ""
-        print(f"  source {source.name or source.kind}: {source.kind}, every {source.interval_s:g} s{count}")
+        often = "as it comes" if source.comes_by_itself else f"every {source.interval_s:g} s"
+        print(f"  source {source.name or source.kind}: {source.kind}, {often}{count}")
         if missing := missing_library(source):
             print(f"    cannot run here: {missing}")
         if read_s is not None and source.kind not in {"feed", "simulator"}:
@@ -157,12 +158,10 @@ def _time_of(time_s: float) -> str:
 
 
 def _values(row: Row, units: Mapping[str, str]) -> str:
-    return ", ".join(f"{metric} {_value(value)}{_unit(units.get(metric))}" for metric, value in row.values.items())
+    return ", ".join(f"{metric} {_value(value, units.get(metric))}" for metric, value in row.values.items())
 
 
-def _value(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float | int) else f"{str(value)[:40]!r} (no number: refused)"
-
-
-def _unit(unit: str | None) -> str:
-    return f" {unit}" if unit else ""
+def _value(value: object, unit: str | None) -> str:
+    if isinstance(value, float | int):
+        return f"{value:g} {unit}" if unit else f"{value:g}"
+    return f"{str(value)[:40]!r} (no number: refused)"

@@ -68,6 +68,8 @@ class HttpReader(Reader):
 
     def _ask(self, device_id: str) -> Harvest:
         config, url = self._config, self._config.url.replace("{id}", device_id)
+        # What stands behind the question mark may be a key, and is nothing for a log.
+        place = url.partition("?")[0]
         try:
             answer = self._connections().request(
                 config.method,
@@ -79,22 +81,22 @@ class HttpReader(Reader):
                 preload_content=False,
             )
             try:
-                body = self._body(answer, url)
+                body = self._body(answer, place)
             finally:
                 answer.close()
         except (HTTPError, OSError, ValueError) as error:
-            raise SourceError(f"{url}: {_reason(error, config.timeout_s)}") from error
+            raise SourceError(f"{place}: {_reason(error, config.timeout_s)}") from error
         if answer.status >= 300:
-            raise SourceError(f"{url}: it answered {answer.status} {answer.reason or ''}".rstrip())
+            raise SourceError(f"{place}: it answered {answer.status} {answer.reason or ''}".rstrip())
         if len(body) > config.max_bytes:
-            raise SourceError(f"{url}: its answer has more than {config.max_bytes} bytes (max_bytes)")
+            raise SourceError(f"{place}: its answer has more than {config.max_bytes} bytes (max_bytes)")
         try:
             records = list(json_records(json_value(body), config.each, {"id": device_id}))
         except PayloadError as error:
-            raise SourceError(f"{url}: {error}") from error
+            raise SourceError(f"{place}: {error}") from error
         return self._mapper.harvest([records], self._clock.now())
 
-    def _body(self, answer: urllib3.BaseHTTPResponse, url: str) -> bytes:
+    def _body(self, answer: urllib3.BaseHTTPResponse, place: str) -> bytes:
         """What it says, within time and size; urllib3's own timeout begins anew with every byte."""
         until_s = self._clock.monotonic() + self._config.timeout_s
         body = bytearray()
@@ -104,7 +106,7 @@ class HttpReader(Reader):
                 break
             body += chunk
             if self._clock.monotonic() > until_s:
-                raise SourceError(f"{url}: no answer within {self._config.timeout_s:g} s")
+                raise SourceError(f"{place}: no answer within {self._config.timeout_s:g} s")
         return bytes(body)
 
     def _connections(self) -> urllib3.PoolManager:
@@ -135,8 +137,8 @@ def http_source(config: HttpConfig, clock: Clock) -> Source:
 
 def _reason(error: Exception, timeout_s: float) -> str:
     """Why, without urllib3's object addresses."""
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return f"no answer within {timeout_s:g} s"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return "it cannot be reached: " + str(error).rpartition(": ")[2]
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return f"no answer within {timeout_s:g} s"
     return str(error)

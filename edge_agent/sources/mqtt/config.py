@@ -65,6 +65,11 @@ class MqttConfig(LinesConfig):
             raise ValueError("user goes with secret_env or secret_file")
         return self
 
+    @property
+    def comes_by_itself(self) -> bool:
+        """The broker decides."""
+        return True
+
     def names_the_asset(self) -> list[str]:
         """The topics may name it, too."""
         in_topics = all("serial" in parts_of(topic) for topic in self.topics)

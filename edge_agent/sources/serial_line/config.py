@@ -19,3 +19,8 @@ class SerialConfig(LinesConfig):
     send: str | None = Field(None, description='asked at every interval, e.g. "READ?\\r\\n"; without it, only listen')
     skip_first: bool = Field(True, description="the first line after opening may be the rest of one; leave it out")
     max_line_bytes: int = Field(4096, ge=16, le=1024 * 1024)
+
+    @property
+    def comes_by_itself(self) -> bool:
+        """When the device is not asked."""
+        return self.send is None

@@ -132,6 +132,7 @@ def test_one_url_for_each_id_makes_a_gateway_and_one_that_is_down_is_told(web, o
     polled.until(lambda p: p.rows and p.errors)
     assert polled.values == {"KW-1": {"pressure_bar": 5.0}}
     assert "127.0.0.2" in polled.errors[0]
+    assert "cannot be reached: [Errno 111] Connection refused" in polled.errors[0]
 
 
 def test_a_list_of_devices_is_told_apart_by_a_field(web, opened):
