@@ -101,7 +101,7 @@ def run(
             figures |= {"load_seconds": round(loaded.seconds, 1),
                         "load_rows_per_s": round(loaded.readings / loaded.seconds)}  # fmt: skip
             figures |= _settle(url, engine)
-        figures |= _sizes(url, engine)
+        figures |= _sizes(url)
         figures |= asyncio.run(_time_queries(url, runs))
     return figures
 
@@ -164,7 +164,7 @@ def _settle(url: str, engine: Engine) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     with connect(url) as connection:
         connection.execute("ANALYZE telemetry.reading")
-        figures["bytes_per_reading_before"] = _rounded(measure_readings(connection, engine).bytes_per_reading)
+        figures["bytes_per_reading_before"] = _rounded(measure_readings(connection).bytes_per_reading)
         now = _last(connection)
         policy = IngestSettings().storage_policy
         maintenance = Maintenance(connection, engine, policy)
@@ -193,9 +193,9 @@ def _settle(url: str, engine: Engine) -> dict[str, Any]:
     return figures
 
 
-def _sizes(url: str, engine: Engine) -> dict[str, Any]:
+def _sizes(url: str) -> dict[str, Any]:
     with connect(url) as connection:
-        sizes = measure_readings(connection, engine)
+        sizes = measure_readings(connection)
         span = connection.execute("SELECT min(time) AS first, max(time) AS last FROM telemetry.reading").fetchone()
     if span is None or span["first"] is None:
         raise CareloopError("the database holds no readings")

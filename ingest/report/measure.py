@@ -85,7 +85,7 @@ class Storage:
         reading: The readings.
         tables: Rollups and the other tables of telemetry, largest first.
         readings_by_day: Of the last days that are over, oldest first.
-        policies: Ages that TimescaleDB's jobs keep to, by job and relation.
+        jobs: TimescaleDB's own, with the ages that they keep to, how their last run went, and why it failed.
         backlog_hours: Hours whose rollups are out of date.
         backlog_days: Days whose rollups are out of date.
         backlog_oldest: The first of the hours.
@@ -97,25 +97,21 @@ class Storage:
     reading: ReadingStorage
     tables: Sequence[TableStorage]
     readings_by_day: Sequence[tuple[datetime, int]]
-    policies: Sequence[dict[str, Any]]
+    jobs: Sequence[dict[str, Any]]
     backlog_hours: int
     backlog_days: int
     backlog_oldest: datetime | None
 
 
-def measure_readings(connection: Connection[DictRow], engine: Engine) -> ReadingStorage:
+def measure_readings(connection: Connection[DictRow]) -> ReadingStorage:
     """How much the readings take."""
-    statement = SQL["readings_timescaledb" if engine.name == "timescaledb" else "readings_postgresql"]
-    return ReadingStorage(**_one(connection.execute(statement).fetchone()))
+    return ReadingStorage(**_one(connection.execute(SQL["reading_storage"]).fetchone()))
 
 
 def measure(connection: Connection[DictRow], engine: Engine, now: datetime) -> Storage:
     """Everything there is to say at a time."""
-    tables = [TableStorage(**row) for row in connection.execute(SQL["tables"]).fetchall()]
-    policies: list[dict[str, Any]] = []
-    if engine.name == "timescaledb":
-        tables += [TableStorage(**row) for row in connection.execute(SQL["rollups_timescaledb"]).fetchall()]
-        policies = list(connection.execute(SQL["policies_timescaledb"]).fetchall())
+    rows = [row for query in ("tables", "rollup_storage") for row in connection.execute(SQL[query]).fetchall()]
+    tables = [TableStorage(**row) for row in rows]
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     week = {"from_time": today - timedelta(days=GROWTH_DAYS), "to_time": today}
     database = _one(connection.execute(SQL["database_size"]).fetchone())
@@ -124,12 +120,12 @@ def measure(connection: Connection[DictRow], engine: Engine, now: datetime) -> S
         engine=str(engine),
         database_bytes=database["bytes"],
         directory=database["directory"],
-        reading=measure_readings(connection, engine),
+        reading=measure_readings(connection),
         tables=sorted(tables, key=lambda table: -table.bytes),
         readings_by_day=[
             (row["day"], row["readings"]) for row in connection.execute(SQL["readings_by_day"], week).fetchall()
         ],
-        policies=policies,
+        jobs=list(connection.execute(SQL["storage_jobs"]).fetchall()),
         backlog_hours=backlog["hours"],
         backlog_days=backlog["days"],
         backlog_oldest=backlog["oldest"],

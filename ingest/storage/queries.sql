@@ -67,3 +67,9 @@ CALL telemetry.refresh_daily(%(from_time)s, %(to_time)s);
 
 -- name: forget_daily_due
 DELETE FROM telemetry.daily_due WHERE day >= %(from_time)s AND day < %(to_time)s;
+
+-- name: find_failed_jobs
+SELECT job_id, proc_name, relation, error FROM telemetry.storage_jobs() WHERE last_run_status = 'Failed';
+
+-- name: run_storage_job
+CALL telemetry.run_storage_job(%(job_id)s);

@@ -68,6 +68,8 @@ class Retention:
             self._swept_at = now if finished else None
             if self._engine.name == "postgresql":
                 self.settle(now)
+            else:
+                self.run_failed_jobs()
 
     def drop_old_days(self, now: datetime) -> int:
         """PostgreSQL: drop whole days of readings, and the rollups that are past their age.
@@ -107,6 +109,19 @@ class Retention:
                 break
             settled += 1
         return settled
+
+    def run_failed_jobs(self) -> int:
+        """TimescaleDB: run those of its jobs here whose last run failed, e.g. because all its workers were taken.
+
+        Returns:
+            How many were run.
+        """
+        failed = self._connection.execute(SQL["find_failed_jobs"]).fetchall()
+        for job in failed:
+            log.warning("TimescaleDB's %s of %s failed (%s); running it here", job["proc_name"], job["relation"],
+                        job["error"])  # fmt: skip
+            self._connection.execute(SQL["run_storage_job"], {"job_id": job["job_id"]})
+        return len(failed)
 
     def sweep(self, now: datetime) -> bool:
         """Delete events, identities, dead letters and results of commands that are past their age.
