@@ -44,6 +44,8 @@ from ingest.writer import Limits, Read, StoppedError, Writer, read
 log = logging.getLogger(__name__)
 
 IDLE_WAIT_S = 0.2
+GATHER_S = 0.01
+ENOUGH_MESSAGES = 200
 WATCH_EVERY_S = 0.5
 MOST_WORKERS = 64
 # A rollup of a long outage's hours takes its time; longer than this it hangs.
@@ -143,6 +145,7 @@ class _Ingest:
         self._registry = make_registry("ingest")
         self._metrics = IngestMetrics(self._registry)
         self._in_hand = 0
+        self._gathered_until_s = 0.0
         # Room for a full window, and for one more that a broken connection delivers again.
         self._inbox = Inbox(2 * settings.ingest_in_flight)
         self._decoder = Decoder(settings.formats)
@@ -257,6 +260,10 @@ class _Ingest:
                     total, refused, told_at = Stored(), self._inbox.refused, _now()
 
     def _read_next(self) -> list[Read]:
+        # What trickles in is gathered for a moment, or each message would cost a transaction; a lone one does not wait.
+        wait_s = self._gathered_until_s - time.monotonic()
+        if wait_s > 0 and self._inbox.messages < ENOUGH_MESSAGES:
+            self._stop.wait(wait_s)
         messages = [
             read(delivery, self._decoder.decode)
             for delivery in self._inbox.take(
@@ -265,6 +272,7 @@ class _Ingest:
                 wait_s=IDLE_WAIT_S,
             )
         ]
+        self._gathered_until_s = time.monotonic() + GATHER_S
         self._writer.look_ahead(messages)
         return messages
 

@@ -22,7 +22,7 @@ READY_WITHIN_S = 20.0
 # Messages on their way to one subscriber; see docs/mqtt-contract.md.
 IN_FLIGHT = 2000
 # Durable as in production; only room to work in.
-SERVER_SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "8GB", "wal_compression": "on"}
+SERVER_SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "8GB"}
 
 # What deploy/mosquitto/mosquitto.conf says of queues, without TLS and accounts.
 _MOSQUITTO_CONF = """
