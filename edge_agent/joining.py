@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from careloop.errors import CareloopError
 from edge_agent.identity.directory import Identity, IdentityDirectory
-from edge_agent.identity.renewal import Renewer
 from edge_agent.wire.link import Link
+
+if TYPE_CHECKING:
+    from edge_agent.identity.renewal import Renewer
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ class NoRenewal:
         return False
 
 
-def start_renewal(joined: Joined | None, now: Callable[[], datetime], wake: Callable[[], None]) -> Renewer | NoRenewal:
+def start_renewal(
+    joined: Joined | None, now: Callable[[], datetime], wake: Callable[[], None]
+) -> "Renewer | NoRenewal":
     """Begin to watch the certificate, where there is one.
 
     Args:
@@ -89,6 +94,8 @@ def start_renewal(joined: Joined | None, now: Callable[[], datetime], wake: Call
     """
     if joined is None or joined.identity.kind != "certificate":
         return NoRenewal()
+    from edge_agent.identity.renewal import Renewer  # noqa: PLC0415 - an HTTP client's memory, for who needs it only
+
     renewer = Renewer(joined.directory, joined.identity, now, wake)
     renewer.start()
     return renewer

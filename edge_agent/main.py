@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -19,14 +19,11 @@ from typing import Any
 
 from careloop.errors import CareloopError
 from careloop.logs import configure_logging
-from careloop.observability.server import serving
 from careloop.stepping import Answer, serve_steps
 from edge_agent.agent import Agent
 from edge_agent.birth import birth
 from edge_agent.buffer import Buffer
-from edge_agent.checking import check as check_configuration
 from edge_agent.config import EdgeConfig, load_config
-from edge_agent.identity.claim import claim as get_identity
 from edge_agent.identity.directory import IdentityDirectory
 from edge_agent.joining import Joined, start_renewal
 from edge_agent.observation import Observation
@@ -35,7 +32,6 @@ from edge_agent.remote.recent_log import RecentLog, keep_log
 from edge_agent.remote.remote import Remote
 from edge_agent.rules import rule_book
 from edge_agent.settings import EdgeSettings
-from edge_agent.simulator.catalogue import KINDS
 from edge_agent.sources.feed import Feed, FeedConfig
 from edge_agent.sources.kinds import build_source
 from edge_agent.sources.simulator import Simulator, SimulatorConfig
@@ -95,6 +91,8 @@ def claim(
     key = claim_key or settings.edge_claim_key
     if not key:
         raise CareloopError("no claim key; name it by CARELOOP_EDGE_CLAIM_KEY, or by --key")
+    from edge_agent.identity.claim import claim as get_identity  # noqa: PLC0415 - memory that a running agent saves
+
     identity = get_identity(
         IdentityDirectory(into),
         api_url,
@@ -111,6 +109,8 @@ def claim(
 
 def check(file: Path, *, read_s: float | None) -> int:
     """Say that a configuration is right, and what it means; with `read_s` also what every source brings."""
+    from edge_agent.checking import check as check_configuration  # noqa: PLC0415 - memory that a running agent saves
+
     configure_logging(EdgeSettings().log_level)
     return check_configuration(file, CLOCK, read_s=read_s)
 
@@ -123,6 +123,8 @@ def print_example() -> int:
 
 def print_catalogue() -> int:
     """Print the simulator's kinds of machine as JSON, in the shape that product models are registered from."""
+    from edge_agent.simulator.catalogue import KINDS  # noqa: PLC0415 - memory that a running agent saves
+
     print(json.dumps([kind.to_json() for kind in KINDS], indent=2))
     return 0
 
@@ -241,6 +243,10 @@ def _serving(observation: Observation, config: EdgeConfig, settings: EdgeSetting
     said = settings.model_fields_set
     host = settings.metrics_host if "metrics_host" in said else config.metrics.host
     port = settings.metrics_port if "metrics_port" in said else config.metrics.port
+    if port == 0:
+        return nullcontext()
+    from careloop.observability.server import serving  # noqa: PLC0415 - an HTTP server's memory, for who wants it only
+
     return serving(host, port, observation.probes, observation.render)
 
 
