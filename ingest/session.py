@@ -18,6 +18,7 @@ from paho.mqtt.enums import MQTTErrorCode
 log = getLogger(__name__)
 
 READ_BYTES = 256 * 1024
+LONGEST_REMEMBERED = 256
 PUBLISH = 0x30
 PUBACK = 0x40
 _TYPE = 0xF0
@@ -191,9 +192,17 @@ def arrival(read: bytes, first: int, start: int, stop: int) -> Arrival:
 _NOTHING = Told("", "")
 
 
-@lru_cache(maxsize=65536)
 def properties_of(encoded: bytes) -> Told:
-    """What the properties of a PUBLISH say; devices say the same every time."""
+    """What the properties of a PUBLISH say; devices say the same every time, and what is long is not remembered."""
+    return _remembered(encoded) if len(encoded) <= LONGEST_REMEMBERED else _properties_of(encoded)
+
+
+@lru_cache(maxsize=65536)
+def _remembered(encoded: bytes) -> Told:
+    return _properties_of(encoded)
+
+
+def _properties_of(encoded: bytes) -> Told:
     content_type = response_topic = ""
     at = 0
     while at < len(encoded):
@@ -209,9 +218,10 @@ def properties_of(encoded: bytes) -> Told:
                 size, at = (encoded[at] << 8) + encoded[at + 1], at + 2
                 value, at = encoded[at : at + size], at + size
             if name == _CONTENT_TYPE:
-                content_type = value.decode()
+                # Not every broker sees to it that it is UTF-8; a packet given up for it would come again for ever.
+                content_type = value.decode("utf-8", "replace")
             elif name == _RESPONSE_TOPIC:
-                response_topic = value.decode()
+                response_topic = value.decode("utf-8", "replace")
         else:
             raise MalformedError(f"a PUBLISH with the property {name:#x}")
     if at > len(encoded):
