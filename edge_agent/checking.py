@@ -15,7 +15,8 @@ from edge_agent.config import EdgeConfig, load_config
 from edge_agent.sources.file_tail.config import FileConfig
 from edge_agent.sources.kinds import build_source, missing_library
 from edge_agent.sources.mqtt.config import MqttConfig
-from edge_agent.sources.simulator import Simulator, SimulatorConfig
+from edge_agent.sources.simulator import Simulator
+from edge_agent.sources.simulator_config import SimulatorConfig
 from edge_agent.sources.source import Clock, Row, Source, SourceConfig, SourceError
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from careloop.errors import CareloopError
 from careloop.logs import configure_logging
@@ -34,9 +34,12 @@ from edge_agent.rules import rule_book
 from edge_agent.settings import EdgeSettings
 from edge_agent.sources.feed import Feed, FeedConfig
 from edge_agent.sources.kinds import build_source
-from edge_agent.sources.simulator import Simulator, SimulatorConfig
+from edge_agent.sources.simulator_config import SimulatorConfig
 from edge_agent.sources.source import Clock, Source
 from edge_agent.wire.link import Link
+
+if TYPE_CHECKING:
+    from edge_agent.sources.simulator import Simulator
 
 CLOCK = Clock(now=lambda: datetime.now(UTC), monotonic=time.monotonic)
 
@@ -137,6 +140,8 @@ def print_fleet(config_file: Path | None) -> int:
     simulators = [source for source in load_config(file).sources if isinstance(source, SimulatorConfig)]
     if not simulators:
         raise CareloopError(f"{file} has no source of kind simulator; `careloop edge example` shows one")
+    from edge_agent.sources.simulator import Simulator  # noqa: PLC0415 - memory that a running agent saves
+
     print(json.dumps([asset for source in simulators for asset in Simulator(source).fleet.to_json()], indent=2))
     return 0
 
@@ -309,6 +314,8 @@ class _Steps:
         self._agent = agent
         self._publish_timeout_s = publish_timeout_s
         self._feed = next(source for source in agent.sources if isinstance(source, Feed))
+        from edge_agent.sources.simulator import Simulator  # noqa: PLC0415 - memory that a running agent saves
+
         self._simulators = [source for source in agent.sources if isinstance(source, Simulator)]
         self._answered = replace(agent.tally)
 
@@ -356,7 +363,7 @@ class _Steps:
             self._agent.poll(source, now)
         self._agent.commit()
 
-    def _simulator_of(self, now: datetime, request: Mapping[str, Any]) -> Simulator:
+    def _simulator_of(self, now: datetime, request: Mapping[str, Any]) -> "Simulator":
         for simulator in self._simulators:
             if request["serial"] in simulator.fleet:
                 # The machine runs up to the moment of the visit; what it says on the way is not lost.

@@ -17,7 +17,7 @@ from edge_agent.sources.modbus.config import ModbusRtuConfig, ModbusTcpConfig
 from edge_agent.sources.mqtt.config import MqttConfig
 from edge_agent.sources.program.config import ExecConfig
 from edge_agent.sources.serial_line.config import SerialConfig
-from edge_agent.sources.simulator import SimulatorConfig
+from edge_agent.sources.simulator_config import SimulatorConfig
 from edge_agent.sources.source import Clock, Source, SourceConfig
 
 

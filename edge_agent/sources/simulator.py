@@ -1,37 +1,14 @@
 """A simulated fleet as a source."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Literal
-
-from pydantic import AwareDatetime, Field
+from datetime import datetime
 
 from edge_agent.simulator.catalogue import KINDS
 from edge_agent.simulator.fleet import Fleet
 from edge_agent.simulator.kinds import RUNNING_HOURS
 from edge_agent.simulator.machine import Failure
-from edge_agent.sources.source import Clock, Harvest, Source, SourceConfig
-
-KindName = Literal["pressure_washer", "robot_vacuum", "gas_water_heater", "washing_machine"]
-
-
-class SimulatorConfig(SourceConfig):
-    """`kind = "simulator"`; `interval_s` is the time between readings of a machine, too."""
-
-    kind: Literal["simulator"]
-    interval_s: float = Field(3600.0, ge=0.1, le=86400, description="seconds between readings of a machine")
-    seed: int = Field(1, description="the same seed gives the same fleet")
-    start: AwareDatetime = Field(
-        datetime(2026, 1, 1, tzinfo=UTC),
-        description="what the fleet's age counts from; with --step also its first reading",
-    )
-    acceleration: float = Field(1.0, gt=0, le=1000, description="how much faster than usual everything wears")
-    replaced_after_hours: float | None = Field(
-        None, ge=0, description="failed components are replaced by themselves after this time"
-    )
-    fleet: Mapping[KindName, Annotated[int, Field(ge=0, le=9999)]] = Field(
-        default_factory=lambda: {kind.kind: 12 for kind in KINDS}, description="number of machines by kind"
-    )
+from edge_agent.sources.simulator_config import SimulatorConfig
+from edge_agent.sources.source import Clock, Harvest, Source
 
 
 class Simulator(Source):

@@ -7,7 +7,7 @@ from edge_agent.config import load_config
 from edge_agent.rules import MetricRules, rule_book
 from edge_agent.rules.dead_band import DeadBand
 from edge_agent.rules.threshold import Threshold
-from edge_agent.sources.simulator import SimulatorConfig
+from edge_agent.sources.simulator_config import SimulatorConfig
 
 SOURCE = '[[sources]]\nkind = "feed"\n'
 
