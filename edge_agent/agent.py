@@ -289,6 +289,7 @@ class Agent:
         self.buffer.settle(outcomes.delivered)
         self.buffer.release(outcomes.returned)
         self.buffer.give_up(outcomes.refused)
+        self.buffer.halve(outcomes.too_large)
         self.tally.published_messages += len(outcomes.delivered)
         if self.watcher:
             self.watcher.noted(outcomes)

@@ -19,6 +19,7 @@ One process at a time: a second one is refused when it opens the file.
 import logging
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -42,7 +43,7 @@ from edge_agent.buffer_lanes import (
     Stored,
 )
 from edge_agent.buffer_losses import count_loss, drop_messages, oldest, too_old
-from edge_agent.packing import Message
+from edge_agent.packing import Message, halve
 
 LEAST_ROOM_BYTES = 16 * 1024
 
@@ -168,6 +169,14 @@ class Buffer:
         """Delete what the broker will never take, and count it as lost."""
         self._delete(refused, lost=True)
 
+    def halve(self, too_large: Collection[int]) -> None:
+        """Put two messages of half the readings each in place of one; what cannot be parted is given up.
+
+        The broker took nothing of it, so nobody has it, and its parts are not the same readings again.
+        """
+        # None: a full disk took nothing; it stays in flight, until the next start tries again.
+        self.give_up([seq for seq in too_large if self._outlast(partial(self._halve, seq)) is False])
+
     def expire(self, now_s: float) -> None:
         """Drop telemetry that is older than the bound; called now and then."""
         self._reserve.hold()
@@ -287,16 +296,7 @@ class Buffer:
         last_seq, insert = 0, _SQL["add_message"]
         for kind, topic, content_type, payload, readings in batch.messages:
             size = len(payload) + len(topic) + ROW_OVERHEAD_BYTES
-            row = (
-                kind,
-                topic,
-                content_type,
-                payload,
-                readings,
-                size,
-                batch.now_s,
-                batch.sealed,
-            )
+            row = (kind, topic, content_type, payload, readings, size, batch.now_s, batch.sealed)
             last_seq = self._sqlite.execute(insert, row).lastrowid or 0
             depth.messages += 1
             depth.readings += readings
@@ -304,6 +304,22 @@ class Buffer:
         for name, text in batch.memory.items():
             self._sqlite.execute(_SQL["remember"], (name, text))
         return last_seq
+
+    def _halve(self, seq: int) -> bool:
+        """Whether it could be parted."""
+        found = self._sqlite.execute(_SQL["whole_message"], (seq,)).fetchone()
+        parts = halve(Message(*found[:-1])) if found else []
+        if not parts:
+            return False
+        depth = Depth(**vars(self.depth))
+        with Transaction(self._sqlite, synced=self._synced):
+            size_bytes, readings = self._sqlite.execute(_SQL["size_of_message"], (seq,)).fetchone()
+            self._sqlite.execute(_SQL["delete_message"], (seq,))
+            last_seq = self._insert(_Batch(parts, {}, found[-1], sealed=True), depth)
+        self.lanes.last = max(self.lanes.last, last_seq)
+        self.lanes.in_flight.discard(seq)
+        self.depth = _less(depth, Depth(1, readings, size_bytes))
+        return True
 
     def _make_room(self, wanted_bytes: int) -> bool:
         """On a full disk: drop old telemetry; whether there was any, and room to note that it went."""

@@ -14,7 +14,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from careloop.contract.messages import Event
 from careloop.contract.senml import ABSOLUTE_FROM_S, CONTENT_TYPE_CBOR, CONTENT_TYPE_JSON
@@ -199,6 +199,25 @@ def merge(stored: Iterable[tuple[int, Message]], max_readings: int, max_bytes: i
             merged.append(([seq], [message]))
         open_packs[message.topic, message.content_type] = (place, readings, size)
     return [(seqs, messages[0] if len(messages) == 1 else _joined(messages)) for seqs, messages in merged]
+
+
+def halve(message: Message) -> list[Message]:
+    """Telemetry as two messages of half the readings each; empty when it cannot be parted.
+
+    CBOR cannot: the agent writes it, but cannot read it.
+    """
+    if message.kind != "telemetry" or message.content_type != CONTENT_TYPE_JSON or message.readings < 2:
+        return []
+    records = json.loads(message.payload)
+    middle = len(records) // 2
+    in_force: dict[str, Any] = {}
+    for record in records[:middle]:
+        in_force |= {name: record[name] for name in ("bn", "bt") if name in record}
+    halves = (records[:middle], [in_force | records[middle], *records[middle + 1 :]])
+    return [
+        message._replace(payload=json.dumps(half, separators=(",", ":")).encode(), readings=len(half))
+        for half in halves
+    ]
 
 
 def _joined(messages: Sequence[Message]) -> Message:

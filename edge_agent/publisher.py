@@ -7,7 +7,7 @@ same.
 A message counts as delivered when ingest has named it on `careloop/v1/{agent_id}/stored`; with `confirm="broker"`, or
 where the broker does not let us hear that, by a PUBACK that says so. One that says that nobody is subscribed (0x10)
 means that the message would be lost without anyone knowing, so it is kept and sent again later, like one refused for
-want of rights or quota. A message that the broker can never take (malformed, too large) is given up, counted, logged.
+want of rights or quota. Too large telemetry is halved; what else the broker can never take is given up.
 """
 
 import logging
@@ -43,8 +43,8 @@ from edge_agent.wire.underway import Sent, Underway, leave
 NO_MATCHING_SUBSCRIBERS = 0x10
 SESSION_TAKEN_OVER = 0x8E
 FAILURE = 0x80
-# Topic name invalid, packet too large, payload format invalid: the same bytes will never be taken.
-NEVER_TAKEN = frozenset({0x90, 0x95, 0x99})
+PACKET_TOO_LARGE = 0x95
+NEVER_TAKEN = frozenset({0x90, PACKET_TOO_LARGE, 0x99})  # topic name, size, payload format
 CONFIRMED_CHANNELS = ("/telemetry", "/event", "/command/result")
 STATE_CONTENT_TYPE = "application/json"
 # Topic, properties and head of a message, of what the broker takes.
@@ -96,7 +96,7 @@ class Publisher:
         dice = random.Random()  # noqa: S311 - spreads what is sent again, guards nothing
         self._awaiting = Awaiting(link.confirm_within_s, link.confirm_within_max_s, dice.random)
         self.skew = ClockSkew()
-        self._refused_here: list[int] = []
+        self._too_large: list[int] = []
         self._paused_until_s = 0.0
         self._pause_s = 0.0
         self._takers: dict[Channel, Callable[[Inbound], None]] = {}
@@ -223,7 +223,7 @@ class Publisher:
             log.error(
                 "%s: %d bytes are more than the broker takes (%d)", stored.topic, stored.size_bytes, self._largest_bytes
             )
-            self._refused_here.append(stored.seq)
+            self._too_large.append(stored.seq)
             self._wake()
             return
         response_topic = ""
@@ -234,8 +234,8 @@ class Publisher:
 
     def collect(self) -> Outcomes:
         """What the broker and the store said since the last time; also connects again when it is time to."""
-        outcomes = Outcomes(refused=self._refused_here)
-        self._refused_here = []
+        outcomes = Outcomes(too_large=self._too_large)
+        self._too_large = []
         self._collect(outcomes)
         now_s = self._monotonic()
         if now_s >= self._connect_at_s:
@@ -335,8 +335,8 @@ class Publisher:
             return
         if reason in NEVER_TAKEN:
             self._awaiting.forget(seq)
-            outcomes.refused.append(seq)
-            log.error("the broker will never take message %d (reason 0x%02X); given up", seq, reason)
+            (outcomes.too_large if reason == PACKET_TOO_LARGE else outcomes.refused).append(seq)
+            log.error("the broker will never take message %d as it is (reason 0x%02X)", seq, reason)
         elif reason >= FAILURE or (reason == NO_MATCHING_SUBSCRIBERS and self._link.wait_for_subscriber):
             self._awaiting.forget(seq)
             outcomes.returned.append(seq)

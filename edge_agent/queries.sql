@@ -53,6 +53,9 @@ DELETE FROM message WHERE seq = ?
 -- name: size_of_message
 SELECT size_bytes, readings FROM message WHERE seq = ?
 
+-- name: whole_message
+SELECT kind, topic, content_type, payload, readings, stored_s FROM message WHERE seq = ?
+
 -- name: oldest_telemetry
 SELECT seq, size_bytes, readings, stored_s FROM message WHERE kind = 'telemetry' AND seq > ? ORDER BY seq LIMIT 256
 

@@ -99,14 +99,15 @@ class Configuration:
             self._evidence.connections += 1
         if outcomes.taken:
             self._takes = True
-        elif outcomes.refused or (outcomes.returned and self._agent.publisher.connected):
+        elif outcomes.refused or outcomes.too_large or (outcomes.returned and self._agent.publisher.connected):
             self._takes = False
             self._evidence.unanswered_s = 0.0
         self._evidence.taken += sum(seq >= self._first_seq for seq in outcomes.taken)
         candidate = self._memory.candidate
         # Larger batches merge older messages, too.
         merges = candidate is not None and "batching" in candidate.desired.settings
-        self._evidence.given_up += sum(merges or seq >= self._first_seq for seq in outcomes.refused)
+        never_taken = [*outcomes.refused, *outcomes.too_large]
+        self._evidence.never_taken += sum(merges or seq >= self._first_seq for seq in never_taken)
 
     def note_poll(self, source: str, polled: Polled) -> None:
         """What a poll brought."""

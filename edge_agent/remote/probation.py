@@ -31,7 +31,7 @@ class Evidence:
         connections: How often it came up since.
         formed: Messages formed since.
         taken: Of those, how many the broker took.
-        given_up: Of those, how many it will never take.
+        never_taken: Of those, how many it will never take.
         polls: By source whose interval changed and that could be read before: polls that failed in a row since,
             negative once one succeeded.
         errors: What each of them said last.
@@ -42,7 +42,7 @@ class Evidence:
     connections: int = 0
     formed: int = 0
     taken: int = 0
-    given_up: int = 0
+    never_taken: int = 0
     polls: dict[str, int] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -79,14 +79,14 @@ def judge_probation(evidence: Evidence, *, could_publish: bool, probation_s: flo
         probation_s: How long they are watched at least, and how long the broker may leave them unanswered.
         batch_s: How long readings wait for others, under these settings.
 
-    >>> judge_probation(Evidence(given_up=1), could_publish=True, probation_s=120, batch_s=1).blame
+    >>> judge_probation(Evidence(never_taken=1), could_publish=True, probation_s=120, batch_s=1).blame
     'the broker will never take 1 of the messages formed since; they are too large for it'
     >>> judge_probation(Evidence(link_s=120, formed=4, taken=4), could_publish=True, probation_s=120, batch_s=1).proved
     True
     """
-    if evidence.given_up:
+    if evidence.never_taken:
         return Verdict(
-            blame=f"the broker will never take {evidence.given_up} of the messages formed since; "
+            blame=f"the broker will never take {evidence.never_taken} of the messages formed since; "
             "they are too large for it"
         )
     if could_publish and evidence.formed and not evidence.taken:

@@ -129,20 +129,25 @@ def test_it_can_be_told_not_to_wait_for_subscribers(mosquitto: str, make_agent):
     agent.stop(2.0)
 
 
-def test_a_message_larger_than_the_broker_takes_is_given_up_and_counted_and_the_next_one_goes(
+def test_telemetry_larger_than_the_broker_takes_is_parted_and_an_event_given_up_and_the_next_one_goes(
     mosquitto: str, listen, make_agent
 ):
     listener = listen(mosquitto, "careloop/v1/BIG/#")
     feed = Feed(FeedConfig(kind="feed"))
     agent = make_agent(Link(mosquitto, reconnect_min_s=0.05), "big-gw", feed)
     agent.start(None)
-    big = {f"{'metric' * 20}{n}": 1.0 for n in range(200)}
-    feed.offer([["BIG", "2015-01-01T00:00:00Z", big], ["BIG", "2015-01-01T01:00:00Z", {"a": 1.0}]], [])
+    # 28 kB and 56 kB, where the broker takes 20 kB; the second is parted twice.
+    rows = [["BIG", f"2015-01-01T0{hour}:00:00Z", {f"{'metric' * 20}{n}": n + 0.25 for n in range(200 * hour)}]
+            for hour in (1, 2)]  # fmt: skip
+    for row in rows:
+        feed.offer([row], [["BIG", "2015-01-01T00:00:00Z", "E1", "info", {"text": "x" * 30_000}]])
+        take(agent)
+    feed.offer([["BIG", "2015-01-01T03:00:00Z", {"a": 1.0}]], [])
     take(agent)
-    agent.drain(10.0)
+    agent.drain(20.0)
     assert agent.buffer.depth.messages == 0
-    assert agent.buffer.lost.readings == 200
-    assert list(listener.readings().values()) == [1.0]
+    assert (agent.buffer.lost.messages, agent.buffer.lost.readings) == (2, 0)
+    assert sorted(listener.readings().values()) == sorted([value for row in rows for value in row[2].values()] + [1.0])
     agent.stop(2.0)
 
 

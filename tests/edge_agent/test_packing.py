@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from careloop.contract.messages import Event
 from careloop.contract.senml import CONTENT_TYPE_JSON, Reading, decode_pack, encode_pack
 from careloop.contract.topics import TopicError
-from edge_agent.packing import Packer
+from edge_agent.packing import Packer, halve, merge
 from edge_agent.sources.source import Row
 
 UNITS = {"pressure": "bar", 'Δ"t\\': "degC"}
@@ -114,3 +114,28 @@ def test_an_event_that_no_topic_or_json_can_carry_is_an_error():
         packer().add_event("KW/1", Event(datetime(2026, 1, 1, tzinfo=UTC), "E04"))
     with pytest.raises(ValueError, match="JSON"):
         packer().add_event("KW-1", Event(datetime(2026, 1, 1, tzinfo=UTC), "E04", detail={"x": math.nan}))
+
+
+def test_halves_say_the_same_readings_down_to_single_ones_also_of_merged_messages():
+    ours, packs = packer(), []
+    for begin_s in (1.7e9, 1.71e9 + 0.5):
+        ours.add_rows([Row("KW-1", begin_s + 60 * n, {"pressure": n + 0.1, "plain": -n}) for n in range(5)])
+        packs += ours.finish()
+    ((_, whole),) = merge([(1, packs[0]), (2, packs[1])], 500, 1 << 20)
+    said = decode_pack(json.loads(whole.payload), "KW-1", 0.0)[0]
+    assert len(said) == whole.readings == 20
+    parts = [whole]
+    while any(halve(part) for part in parts):
+        parts = [half for part in parts for half in halve(part) or [part]]
+        assert sum(part.readings for part in parts) == 20
+    assert [part.readings for part in parts] == [1] * 20
+    assert [reading for part in parts for reading in decode_pack(json.loads(part.payload), "KW-1", 0.0)[0]] == said
+
+
+def test_what_is_no_json_telemetry_is_not_halved():
+    ours = packer()
+    ours.add_event("KW-1", Event(datetime(2026, 1, 1, tzinfo=UTC), "E1"))
+    assert halve(ours.finish()[0]) == []
+    cbor = Packer(500, lambda _serial: {}, wire_format="cbor")
+    cbor.add_rows([Row("KW-1", 1.7e9, {"a": 1.0, "b": 2.0})])
+    assert halve(cbor.finish()[0]) == []

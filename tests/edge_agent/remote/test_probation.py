@@ -12,7 +12,7 @@ def judged(could_publish: bool = True, batch_s: float = 1.0, **happened) -> Verd
 @pytest.mark.parametrize(
     ("happened", "blame"),
     [
-        ({"given_up": 2, "formed": 3, "taken": 1}, "will never take 2"),
+        ({"never_taken": 2, "formed": 3, "taken": 1}, "will never take 2"),
         ({"link_s": 130, "formed": 3, "unanswered_s": 120}, "without an answer for 120 s"),
         ({"link_s": 3, "formed": 3, "connections": 5}, "came up 5 times and broke"),
         ({"link_s": 120, "formed": 3, "taken": 3, "polls": {"plc": 3}, "errors": {"plc": "no"}},
