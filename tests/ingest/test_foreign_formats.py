@@ -51,6 +51,39 @@ def test_a_node_is_asked_for_its_births_and_read_then(broker, fleet, wait_until)
     assert states >= {"gw-7", fleet.serial}
 
 
+def test_workers_that_share_hear_all_births_and_part_the_data(mosquitto, fleet, wait_until) -> None:
+    group = f"G-{fleet.serial}"
+    for number in (1, 2):
+        fleet.worker(
+            mosquitto, f"{fleet.name}-{number}",
+            CARELOOP_INGEST_SPARKPLUG_GROUPS=group, CARELOOP_INGEST_SHARED="true",
+        )  # fmt: skip
+    node = fleet.device(mosquitto)
+    node.client.publish(f"spBv1.0/{group}/NBIRTH/gw-7", NODE_BIRTH, qos=0)
+    node.client.publish(f"spBv1.0/{group}/DBIRTH/gw-7/{fleet.serial}", DEVICE_BIRTH, qos=0)
+    wait_until(lambda: len(readings(fleet)) == 1, "the birth is stored")
+    for second in range(40):
+        # The payload's time alone makes messages differ: 0x08, then the milliseconds.
+        time_ms = 1755460001000 + second * 1000
+        data = message_of(time_ms, b"\x10\x0b\x50\xd3\xfd\x03")
+        node.client.publish(f"spBv1.0/{group}/DDATA/gw-7/{fleet.serial}", data, qos=0)
+    wait_until(lambda: len(readings(fleet)) == 41, "all data is stored")
+    assert fleet.rows("SELECT count(*) FROM telemetry.reading") == [(41,)]
+    assert fleet.rows("SELECT count(*) FROM telemetry.dead_letter") == [(0,)]
+    shares = [row[0] for row in fleet.rows("SELECT readings FROM telemetry.ingest_progress")]
+    assert len(shares) == 2
+    assert min(shares) > 5
+
+
+def message_of(time_ms: int, metric: bytes) -> bytes:
+    """A payload of one metric; protobuf's numbers have seven bits a byte."""
+    number = bytearray()
+    while time_ms >= 128:
+        number.append(time_ms & 127 | 128)
+        time_ms >>= 7
+    return b"\x08" + bytes(number) + bytes([time_ms]) + b"\x12" + bytes([len(metric)]) + metric
+
+
 def test_what_discovery_names_is_listened_to(broker, fleet, wait_until) -> None:
     prefix, state_topic = f"foreign/{fleet.serial}", f"foreign/{fleet.serial}-state"
     fleet.worker(broker, CARELOOP_INGEST_HOME_ASSISTANT_PREFIX=prefix)
