@@ -3,10 +3,17 @@
 The codec works on parsed records (lists of mappings), so that each side can use the JSON or CBOR library it has.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import inf
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
+
+from careloop.contract.reading import Columns, Reading
+
+__all__ = [
+    "ABSOLUTE_FROM_S", "CONTENT_TYPE_CBOR", "CONTENT_TYPE_JSON", "BadRecord", "Columns", "Reading", "SenmlError",
+    "cbor_labels", "decode_pack", "encode_pack", "text_labels",
+]  # fmt: skip
 
 CONTENT_TYPE_JSON = "application/senml+json"
 CONTENT_TYPE_CBOR = "application/senml+cbor"
@@ -26,66 +33,6 @@ CBOR_NUMBERS: Mapping[str, int] = {name: label for label, name in CBOR_LABELS.it
 
 class SenmlError(ValueError):
     """The pack or one of its records breaks RFC 8428; the text says which and how."""
-
-
-class Reading(NamedTuple):
-    """One measured value of one metric of one asset.
-
-    Attributes:
-        time_s: Unix time in seconds.
-        metric: Name of the metric, without the asset's base name.
-        value: The value; booleans are 0.0 and 1.0.
-        unit: Unit as sent, or an empty string.
-    """
-
-    time_s: float
-    metric: str
-    value: float
-    unit: str
-
-
-class Columns(Sequence[Reading]):
-    """Readings as columns of equal length: to a store of hundreds of thousands a second, one by one is too slow.
-
-    A sequence of readings like any other to whoever does not know.
-
-    Attributes:
-        times_s: Unix times in seconds, finite.
-        metrics: Names of the metrics.
-        values: The values; what is not finite is among them.
-        units: Units as sent, or empty strings.
-    """
-
-    __slots__ = ("metrics", "times_s", "units", "values")
-
-    def __init__(self, times_s: list[float], metrics: list[str], values: list[float], units: list[str]) -> None:
-        self.times_s = times_s
-        self.metrics = metrics
-        self.values = values
-        self.units = units
-
-    def __len__(self) -> int:
-        return len(self.times_s)
-
-    @overload
-    def __getitem__(self, place: int) -> Reading: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Reading]: ...
-    def __getitem__(self, place: int | slice) -> Reading | list[Reading]:
-        if isinstance(place, slice):
-            return list(self)[place]
-        return Reading(self.times_s[place], self.metrics[place], self.values[place], self.units[place])
-
-    def __iter__(self) -> Iterator[Reading]:
-        return map(Reading, self.times_s, self.metrics, self.values, self.units)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment] # like a list
-
-    def __repr__(self) -> str:
-        return repr(list(self))
 
 
 class BadRecord(NamedTuple):
@@ -202,7 +149,8 @@ def _one_by_one(records: Sequence[object], serial: str, now_s: float) -> tuple[l
 def _columns(records: Sequence[Any], serial: str) -> Columns | None:
     """The pack that nearly every message is: the serial number as base name, absolute times, numbers as values.
 
-    None for any other, right or wrong. It says what the general decoder says; a test holds it to that.
+    Joined packs of this kind are one, too: a base time may stand anywhere. None for any other, right or wrong. It says
+    what the general decoder says; a test holds it to that.
     """
     if type(records) is not list or set(map(type, records)) != _DICT:
         return None
@@ -210,36 +158,55 @@ def _columns(records: Sequence[Any], serial: str) -> Columns | None:
     if (
         first.get("bn") != serial + "/"
         or not first.keys() <= _HEAD_FIELDS
-        or not all(map(_PLAIN_FIELDS.issuperset, records[1:]))
+        or not all(map(_LATER_FIELDS.issuperset, records[1:]))
     ):
         return None
-    base_s = first.get("bt", 0.0)
     offsets = [record.get("t", 0.0) for record in records]
     units = [record.get("u", "") for record in records]
+    bases = [record.get("bt", _UNSAID) for record in records]
     try:
         metrics = [record["n"] for record in records]
         values = [record["v"] for record in records]
         if not (
             set(map(type, metrics)) == _TEXT == set(map(type, units))
             and all(map(_is_metric, set(metrics)))
-            and {type(base_s), *map(type, offsets), *map(type, values)} <= _NUMBERS
+            and {*map(type, offsets), *map(type, values)} <= _NUMBERS
+            and set(map(type, bases)) <= _NUMBERS_OR_UNSAID
         ):
             return None
-        # A pack has few different times.
-        base_s = float(base_s)
-        time_of = {offset: base_s + offset for offset in set(offsets)}
+        times_s = _times(bases, offsets)
         # Written so that NaN does not hold.
-        if not all(ABSOLUTE_FROM_S <= time_s < inf for time_s in time_of.values()):
+        if not all(ABSOLUTE_FROM_S <= time_s < inf for time_s in set(times_s)):
             return None
-        return Columns([time_of[offset] for offset in offsets], metrics, list(map(float, values)), units)
+        return Columns(times_s, metrics, list(map(float, values)), units)
     except (KeyError, OverflowError):
         return None
+
+
+def _times(bases: list[Any], offsets: list[float]) -> list[float]:
+    """Each record's time; a base time stays in force until the next."""
+    base_s, said = 0.0, len(bases) - bases.count(_UNSAID)
+    if said <= 1 and (not said or bases[0] != _UNSAID):
+        if said:
+            base_s = float(bases[0])
+        # A pack has few different times.
+        time_of = {offset: base_s + offset for offset in set(offsets)}
+        return [time_of[offset] for offset in offsets]
+    times_s = []
+    for base, offset in zip(bases, offsets, strict=True):
+        if base != _UNSAID:
+            base_s = float(base)
+        times_s.append(base_s + offset)
+    return times_s
 
 
 _BASE_FIELDS = frozenset({"bn", "bt", "bu", "bv", "bs", "bver"})
 _PLAIN_FIELDS = frozenset({"n", "u", "t", "v"})
 _HEAD_FIELDS = _PLAIN_FIELDS | {"bn", "bt"}
-_DICT, _TEXT, _NUMBERS = {dict}, {str}, {float, int}
+_LATER_FIELDS = _PLAIN_FIELDS | {"bt"}
+# What no parser of JSON or CBOR returns for a value.
+_UNSAID = ()
+_DICT, _TEXT, _NUMBERS, _NUMBERS_OR_UNSAID = {dict}, {str}, {float, int}, {float, int, tuple}
 # Integers below it are floats exactly; CBOR can send larger ones.
 _EXACT = 2**53
 

@@ -24,7 +24,11 @@ odd = st.one_of(
 times = st.one_of(st.sampled_from([0, 0.5, 60, -3.25]), st.floats(-1e6, 1e6))
 plain = st.fixed_dictionaries(
     {"n": st.sampled_from(["temperature", "pressure", "x y"]), "v": st.one_of(st.floats(-1e9, 1e9), st.integers())},
-    optional={"t": times, "u": st.sampled_from(["Cel", "bar", ""])},
+    optional={
+        "t": times,
+        "u": st.sampled_from(["Cel", "bar", ""]),
+        "bt": st.sampled_from([1.6e9, 1_650_000_000.25, 1.7e9, 5, -1.7e9, None]),
+    },
 )
 heads = st.fixed_dictionaries(
     {"bn": st.sampled_from(["KW-1/", "KW-1/", "KW-1/", "KW-2/", "urn:dev:KW-1:", ""]), "n": st.just("temperature"),
@@ -51,6 +55,10 @@ def packs(draw: st.DrawFn) -> list:
 @settings(max_examples=600, deadline=None)
 def test_columns_say_what_the_general_decoder_says(pack: list) -> None:
     columns = _columns(pack, "KW-1")
+    try:
+        _one_by_one(pack, "KW-1", 12345.0)
+    except SenmlError:
+        assert columns is None
     if columns is not None:
         readings, bad = _one_by_one(pack, "KW-1", 12345.0)
         # As text, where NaN equals NaN; adding zero makes one of the two zeros.
@@ -64,6 +72,10 @@ def test_what_agents_send_becomes_columns() -> None:
     assert readings == [Reading(1.7e9, "a", 1.0, "bar"), Reading(1.7e9 + 1, "b", 2.5, "")]
     assert (readings[1], readings[-1:], len(readings), bad) == (readings[-1], [readings[1]], 2, [])
     assert not isinstance(decode_pack(pack, "KW-2", 0.0)[0], Columns)
+    # Packs joined while catching up: the base name stays in force, each has its base time.
+    readings, _ = decode_pack([*pack, {"bt": 1.8e9, "n": "a", "v": 3}, {"n": "a", "t": 2, "v": 4}], "KW-1", 0.0)
+    assert isinstance(readings, Columns)
+    assert [reading.time_s for reading in readings] == [1.7e9, 1.7e9 + 1, 1.8e9, 1.8e9 + 2]
     for no_pack in ([], {}, "nv", ["nv"], [["n", "v"]], [pack[0], "nv"]):
         with pytest.raises(SenmlError):
             decode_pack(no_pack, "KW-1", 0.0)
