@@ -86,7 +86,7 @@ class PayloadConfig(AssetMapping):
         default_factory=dict, description="field by metric; every number under its own name when left out"
     )
     events: Sequence[EventField] = ()
-    each: str | None = Field(None, description="JSON: pointer to the list or object that holds the records")
+    each: str | None = Field(None, description="JSON: pointer to the list or object of the records; empty: the whole")
     decimal_comma: bool = Field(False, description="numbers in text are written like 23,4")
 
     @field_validator("timezone")
@@ -109,8 +109,8 @@ class PayloadConfig(AssetMapping):
     @field_validator("each")
     @classmethod
     def _is_pointer(cls, text: str | None) -> str | None:
-        if text is not None and not text.startswith("/"):
-            raise ValueError("must be a JSON pointer like /devices")
+        if text and not text.startswith("/"):
+            raise ValueError("must be a JSON pointer like /devices, or empty for the whole document")
         return text
 
     @model_validator(mode="after")

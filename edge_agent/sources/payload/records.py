@@ -84,7 +84,7 @@ def json_records(value: Any, each: str | None, parts: Mapping[str, str] = NO_PAR
     elif isinstance(held, list):
         keyed = [(str(number), item) for number, item in enumerate(held)]
     else:
-        raise PayloadError(f"no list or object at {each}")
+        raise PayloadError(f"no list or object at {each!r}")
     for key, item in keyed:
         yield Record(item, value, {**parts, "key": key})
 

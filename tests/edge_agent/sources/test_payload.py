@@ -133,6 +133,12 @@ def test_records_of_an_object_are_told_apart_by_their_key():
     ]  # fmt: skip
 
 
+def test_a_document_that_is_a_list_holds_its_records():
+    got = harvest('[{"id": "a", "p": 1}, {"id": "b", "p": 2}, 5]', '{"id": "c"}', serial=None, serial_at="id", each="")
+    assert [(row.serial, row.values) for row in got.rows] == [("a", {"p": 1.0}), ("b", {"p": 2.0})]
+    assert got.refused == 2
+
+
 def test_an_event_comes_when_the_field_changes_and_again_after_it_was_well():
     config = Lines(serial="KW-1", events=[{"at": "error", "code": "F{value}", "detail": {"stage": "stage"}}])
     mapper = Mapper(config, "test")
