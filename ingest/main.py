@@ -180,7 +180,14 @@ class _Ingest:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         self._consumer.start()
-        downlink = Downlink(self._settings, self._connect, _now, self._stop)
+        downlink = Downlink(
+            self._settings,
+            self._connect,
+            _now,
+            self._stop,
+            beat=self._watchdog.loop("downlink", self._settings.stalled_after_s).beat,
+            lost=self._metrics.lost,
+        )
         with ThreadPoolExecutor(max_workers=3, thread_name_prefix="ingest") as threads:
             tasks = [
                 threads.submit(self._write_until_stopped),

@@ -87,8 +87,9 @@ class TicketRaiser:
         )
         if verdict != "raise":
             log.info(
-                "%s %s: %.0f %%, quiet after no fault found", score.serial, score.component, score.probability * 100
-            )
+                "%s %s: %.0f %%, quiet after no fault found", score.serial, score.component, score.probability * 100,
+                extra={"serial": score.serial},
+            )  # fmt: skip
             return False
         ticket = self._client.open_ticket(_new_ticket(score), now=now)
         tickets[case] = ticket["ticket_id"]
@@ -97,7 +98,12 @@ class TicketRaiser:
             SQL["remember_ticket"],
             {"ticket_id": ticket["ticket_id"], "asset_id": score.asset_id, "component": score.component},
         )
-        return bool(ticket.get("created", True))
+        created = bool(ticket.get("created", True))
+        log.info(
+            "ticket %d %s for %s %s: %.0f %%", ticket["ticket_id"], "opened" if created else "goes on", score.serial,
+            score.component, score.probability * 100, extra={"ticket": ticket["ticket_id"], "serial": score.serial},
+        )  # fmt: skip
+        return created
 
     def _is_open(self, case: Case, ticket_id: int, score: Score) -> bool:
         """Whether the case goes on; when it has ended, what is to be remembered of it is remembered."""

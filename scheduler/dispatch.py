@@ -95,7 +95,7 @@ class Dispatching:
                 tally.jobs_created += 1
             except ProblemError as error:
                 # The ticket stays in the list of those that need a job, for a dispatcher to see.
-                log.warning("ticket %d gets no job: %s", number, error)
+                log.warning("ticket %d gets no job: %s", number, error, extra={"ticket": number})
                 self._refused_tickets[number] = now + self._ask_again_after
 
     def _supply(self, job: Job, instant: Instant, tally: Tally) -> Work | None:
@@ -180,7 +180,7 @@ class Dispatching:
     def _refused(self, job: Job, error: ProblemError, instant: Instant, tally: Tally) -> None:
         """The API would not go on with a job: one that is still ours waits, with the API's words as the reason."""
         if error.status >= 500:
-            log.error("job %d: %s", job["job_id"], error)
+            log.error("job %d: %s", job["job_id"], error, extra={"job": job["job_id"]})
         self._hold(job, f"the API refused: {error.problem.get('detail') or error}", instant, tally)
 
     def _settled_meanwhile(self, job: Job, error: ProblemError) -> None:
@@ -188,7 +188,7 @@ class Dispatching:
         current: Job = self._client.get(f"/v1/jobs/{job['job_id']}")
         if current["state"] in {"open", "waiting"}:
             raise error
-        log.info("job %d is %s meanwhile", job["job_id"], current["state"])
+        log.info("job %d is %s meanwhile", job["job_id"], current["state"], extra={"job": job["job_id"]})
 
 
 def same_reason(noted: str | None, reason: str) -> bool:

@@ -142,7 +142,10 @@ class DuePlans:
                 if error.status >= 500:
                     raise
                 # One asset that the API refuses (retired since, say) must not keep the others from their service.
-                log.warning("plan %s, asset %s, occurrence %d: %s", plan["name"], serial, occurrence, error)
+                about = {"plan": plan_id, "serial": serial}
+                log.warning(
+                    "plan %s, asset %s, occurrence %d: %s", plan["name"], serial, occurrence, error, extra=about
+                )
                 register.refused.add((plan_id, serial, occurrence))
                 continue
             register.occurrences[plan_id][serial] = occurrence
@@ -157,7 +160,7 @@ class DuePlans:
             self._connection.execute(QUERIES["keep_obstacles"], {"plan_ids": list(obstacles)})
             for plan_id, reason in obstacles.items():
                 if noted.get(plan_id) != reason:
-                    log.warning("plan %d can't fall due: %s", plan_id, reason)
+                    log.warning("plan %d can't fall due: %s", plan_id, reason, extra={"plan": plan_id})
                 self._connection.execute(QUERIES["note_obstacle"], {"plan_id": plan_id, "reason": reason, "now": now})
         self._obstacles = obstacles
 

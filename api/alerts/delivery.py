@@ -219,7 +219,10 @@ class Deliverer:
             "error": error,
         }
         row = await (await connection.execute(SQL["settle_failed"], parameters)).fetchone()
+        about = {"alert": alert["alert_id"], "serial": alert["serial"]}
         if row is not None and row["state"] == "dead":
-            log.error("alert %s is dead after %s attempts: %s", alert["alert_id"], alert["attempts"], error)
+            log.error(
+                "alert %s is dead after %s attempts: %s", alert["alert_id"], alert["attempts"], error, extra=about
+            )
         else:
-            log.warning("alert %s, attempt %s: %s", alert["alert_id"], alert["attempts"], error)
+            log.warning("alert %s, attempt %s: %s", alert["alert_id"], alert["attempts"], error, extra=about)

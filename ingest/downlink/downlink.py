@@ -7,7 +7,7 @@ is sent again after pauses that double, and without one when the agent turns up:
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from threading import Event
@@ -47,6 +47,8 @@ class Downlink:
         connect: Makes a database connection in autocommit mode.
         now: The clock.
         stop: Set when the process is told to stop.
+        beat: Called whenever its loop gets round.
+        lost: Called with what went to the dead letters, by reason.
     """
 
     def __init__(
@@ -55,11 +57,16 @@ class Downlink:
         connect: Callable[[], Connection[DictRow]],
         now: Callable[[], datetime],
         stop: Event,
+        *,
+        beat: Callable[[], None] = lambda: None,
+        lost: Callable[[Mapping[str, int]], None] = lambda _reasons: None,
     ) -> None:
         self._settings = settings
         self._connect = connect
         self._now = now
         self._stop = stop
+        self._beat = beat
+        self._lost = lost
         self._came_in = Event()
         self._line = Line(settings, now, self._came_in.set)
         self._taken: list[Incoming] = []
@@ -76,6 +83,7 @@ class Downlink:
                 except (psycopg.Error, CareloopError) as error:
                     # What came in stays unacknowledged, so the broker has it still.
                     log.warning("the downlink waits for the database: %s", str(error).strip().splitlines()[0])
+                    self._beat()
                     self._stop.wait(PAUSE_AFTER_ERROR_S)
         finally:
             self._line.stop()
@@ -85,6 +93,7 @@ class Downlink:
         leads = False
         lead_at = look_at = self._now()
         while not self._stop.is_set():
+            self._beat()
             self._came_in.clear()
             heard = self._store_what_came(connection)
             now = self._now()
@@ -183,10 +192,12 @@ class Downlink:
             raise UnusableError("refused_by_database", str(error).strip().splitlines()[0]) from error
         if not row or not row["known"]:
             raise UnusableError("unknown_command", f"no command {said.command_id} was given to {said.agent_id}")
-        log.info("command %s of %s: %s", said.command_id, said.agent_id, said.result.status)
+        about = {"command": str(said.command_id), "serial": said.agent_id}
+        log.info("command %s of %s: %s", said.command_id, said.agent_id, said.result.status, extra=about)
 
     def _bury(self, connection: Connection[DictRow], message: Incoming, error: UnusableError) -> None:
-        log.warning("%s: %s", message.topic, error)
+        log.warning("%s: %s", message.topic, error, extra={"topic": message.topic, "reason": error.reason})
+        self._lost({error.reason: 1})
         connection.execute(
             SQL["bury"],
             {
@@ -217,7 +228,7 @@ class Downlink:
             # Retained: it is taken also while nobody is subscribed.
             values = {"agent_id": row["agent_id"], "version": row["version"], "now": self._now()}
             connection.execute(SQL["note_config_tried"], {**values, "taken": reason < 0x80})
-            log.info("configuration %d to %s", row["version"], row["agent_id"])
+            log.info("configuration %d to %s", row["version"], row["agent_id"], extra={"serial": row["agent_id"]})
 
     def _send_commands(self, connection: Connection[DictRow]) -> None:
         now = self._now()
@@ -235,7 +246,10 @@ class Downlink:
             connection.execute(
                 SQL["note_command_tried"], {"command_id": row["command_id"], "now": self._now(), "taken": taken}
             )
-            log.info("command %s to %s%s", row["command_id"], row["agent_id"], "" if taken else ": it is not there")
+            log.info(
+                "command %s to %s%s", row["command_id"], row["agent_id"], "" if taken else ": it is not there",
+                extra={"command": str(row["command_id"]), "serial": row["agent_id"]},
+            )  # fmt: skip
 
     def _sent(self, rows: Sequence[DictRow], messages: Sequence[Outgoing]) -> list[tuple[DictRow, int]]:
         """Send; those that the broker answered for, with its answer. The others are tried again at the next look."""
