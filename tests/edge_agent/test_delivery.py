@@ -10,11 +10,11 @@ import pytest
 from careloop.contract.messages import AgentState
 from careloop.stack.broker import EmbeddedBroker
 from edge_agent.buffer import Buffer
-from edge_agent.packing import Packer
+from edge_agent.packing import Message, Packer
 from edge_agent.sources.feed import Feed, FeedConfig
 from edge_agent.sources.source import Row
 from edge_agent.wire.link import Link
-from tests.edge_agent.conftest import offer, running_mosquitto, take
+from tests.edge_agent.conftest import offer, running_mosquitto, take, wait_until
 
 QUICK = {"reconnect_min_s": 0.02, "reconnect_max_s": 0.05}
 
@@ -145,11 +145,11 @@ def test_a_link_that_is_cut_after_fewer_bytes_than_wait_still_gets_everything_th
 def fill(buffer: Buffer, readings: int) -> None:
     """A backlog, as small messages of an outage: one a second, ten readings each."""
     packer = Packer(500, lambda _serial: {})
+    messages: list[Message] = []
     for number in range(readings // 10):
         packer.add_rows([Row("BACK", 1.7e9 + number, {f"m{m}": float(number) for m in range(10)})])
-        if number % 100 == 99:
-            buffer.add([*packer.finish()], sealed=False)
-    buffer.add(packer.finish(), sealed=False)
+        messages += packer.finish()
+    buffer.add(messages, sealed=False)
 
 
 def test_what_is_measured_now_does_not_wait_for_the_backlog(own_broker: EmbeddedBroker, listen, make_agent, feed, wire):
@@ -254,3 +254,52 @@ def test_the_buffer_s_depth_and_losses_are_readings_when_asked_for(embedded_brok
     assert values["careloop.buffer_bytes"] > 500
     assert values["careloop.lost_readings"] == 0
     agent.stop(0.1)
+
+
+KILLED = """
+[agent]
+id = "killed-gw"
+[broker]
+reconnect_min_s = 0.02
+reconnect_max_s = 0.05
+confirm_within_s = 0.3
+[batching]
+max_readings = 60
+[buffer]
+survives = "kill"
+[[sources]]
+kind = "simulator"
+interval_s = 0.2
+[sources.fleet]
+robot_vacuum = 1
+"""
+
+
+def test_kills_while_a_backlog_is_merged_and_sent_lose_nothing_and_double_nothing(
+    own_broker: EmbeddedBroker, listen, run_agent, wire, tmp_path
+):
+    """What was merged once is sent again as it was merged: `readings` fails when one stands in two messages."""
+    buffer = Buffer(tmp_path / "buffer.sqlite", 1 << 30)
+    fill(buffer, 15_000)
+    buffer.close()
+    config = tmp_path / "edge.toml"
+    config.write_text(KILLED)
+    listener = listen(own_broker.url_of("platform"), "careloop/v1/BACK/telemetry", "careloop/v1/RV-0001/telemetry")
+    slow = wire(own_broker.port, bytes_per_s=200_000)
+    environment = {
+        "CARELOOP_BROKER_URL": slow.url(own_broker.url_of("device")),
+        "CARELOOP_EDGE_BUFFER_FILE": str(tmp_path / "buffer.sqlite"),
+    }
+    for _ in range(3):
+        before = len(listener.messages)
+        agent = run_agent(environment, "--config", str(config))
+        wait_until(lambda least=before + 20: len(listener.messages) >= least, "it sends")
+        agent.kill()
+    environment["CARELOOP_BROKER_URL"] = own_broker.url_of("device")
+    run_agent(environment, "--config", str(config))
+
+    def backlog() -> dict[tuple[str, str, float], float]:
+        return {key: value for key, value in listener.readings().items() if key[0] == "BACK"}
+
+    wait_until(lambda: len(backlog()) >= 15_000, "everything came")
+    assert len(backlog()) == 15_000
