@@ -192,3 +192,21 @@ def test_the_tables_keep_to_their_bounds():
         assert all(c.planned_cost_minor < c.failure_cost_minor for c in kind.components)
     skus = [component.sku for kind in KINDS for component in kind.components]
     assert len(skus) == len(set(skus))
+
+
+def test_another_interval_goes_on_from_where_it_was_also_after_a_restart():
+    machines = fleet(each=1)
+    hourly = machines.run_until(START + DAY)[0].rows
+    machines.set_interval(600)
+    often = machines.run_until(START + DAY + timedelta(hours=1))[0].rows
+    assert min(row.time_s for row in often) == (START + DAY).timestamp()
+    assert len({row.time_s for row in often}) == 6
+    assert {row.time_s for row in often}.isdisjoint(row.time_s for row in hourly)
+    # A restart begins with the interval of the file.
+    again = fleet(each=1)
+    again.restore(machines.checkpoint())
+    after = again.run_until(START + DAY + timedelta(hours=3))[0].rows
+    assert {row.time_s for row in after} == {(START + DAY + timedelta(hours=hour)).timestamp() for hour in (1, 2)}
+    unchanged = fleet(each=1)
+    unchanged.set_interval(3600)
+    assert unchanged.run_until(START + DAY)[0].rows == hourly
