@@ -11,7 +11,7 @@ from edge_agent.rules.rule import Findings, Observer, State, Thinner
 from edge_agent.rules.running import Running
 from edge_agent.rules.swinging_door import SwingingDoor, SwingingDoorState
 from edge_agent.rules.threshold import Threshold
-from edge_agent.rules.window import WindowState
+from edge_agent.rules.window import Window, WindowState
 
 ASSETS = "rule_assets"
 
@@ -94,7 +94,9 @@ class RuleMemory:
             remembered = old.to_json() if old else json.loads(self._recall(_name_of(serial)) or "{}")
             new = self._assets[serial] = AssetMemory(rules_of(book, serial), remembered)
             found.serial = serial
-            for key, state in old.waiting.items() if old else ():
+            # A restart may bring other rules, too.
+            waiting = old.waiting if old else _held_back(remembered)
+            for key, state in waiting.items():
                 if key not in new.waiting:
                     state.let_go(found)
                     self._changed.add(serial)
@@ -137,6 +139,19 @@ class RuleMemory:
         """What `to_store` said is on disk."""
         self._stored |= self._changed
         self._changed.clear()
+
+
+def _held_back(remembered: Mapping[str, Any]) -> dict[str, WindowState | SwingingDoorState]:
+    """What was stored of values that had not been sent, whatever rule held them back."""
+    held: dict[str, WindowState | SwingingDoorState] = {}
+    for key, said in remembered.items():
+        kind, _, rest = key.partition("|")
+        if kind == "window":
+            metric, _, every_s = rest.rpartition("|")
+            held[key] = Window(metric=metric, every_s=float(every_s)).begin(said)
+        elif kind == "swinging_door":
+            held[key] = SwingingDoor(metric=rest, band=1.0).begin(said)
+    return held
 
 
 def _name_of(serial: str) -> str:

@@ -200,6 +200,16 @@ def test_rules_that_go_send_what_they_held_back_and_a_counter_that_comes_back_go
     assert judged.rows[0].values["running_hours"] == round(2 / 60, 6)
 
 
+def test_rules_taken_out_of_the_file_between_two_runs_lose_nothing_that_they_held_back():
+    memory = RuleMemory()
+    judge(EVERY_KIND, memory, rows(50.0, 52.0), NOW_S)
+    again = after_restart(memory)
+    judged = judge(rule_book([Threshold(metric="t", above=85, clear=20, code="HOT")]), again, [], NOW_S)
+    assert [row.values for row in judged.rows] == [{"t.min": 50.0, "t.max": 52.0, "t.mean": 51.0}, {"t": 52.0}]
+    third = RuleMemory((memory.to_store() | again.to_store()).get)
+    assert judge({}, third, [], NOW_S).rows == [], "once"
+
+
 def test_what_rules_make_has_the_unit_of_what_it_is_made_from():
     book = rule_book([Window(metric="p", every_s=60, emit=["max", "count"]), Running(metric="on", serial="A")])
     assert derived_units(book, "A", {"p": "bar", "on": ""}) == {"p.max": "bar", "running_hours": "h"}
