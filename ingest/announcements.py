@@ -1,7 +1,7 @@
 """What devices announced of their later messages: kept in the database, remembered here, and needed to read those."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -64,8 +64,10 @@ class Announcements:
         heard = Heard()
         if all(isinstance(item, Problem) or (item.unresolved is None and not item.also) for _, item in messages):
             return messages, heard
-        self._load(connection, messages)
-        known = {family: dict(by_source) for family, by_source in self._known.items() if family in _families(messages)}
+        families = _families(messages)
+        self._load(connection, families)
+        # Copies: what this batch announces is nobody else's until it is stored.
+        known = {family: dict(self._known[family]) for family in families}
         resolved: list[Item] = []
         for delivery, item in messages:
             if isinstance(item, Problem) or item.unresolved is None:
@@ -102,8 +104,8 @@ class Announcements:
                 log.info("asking for a birth on %s: %s", request.topic, request.reason)
         return due
 
-    def _load(self, connection: Connection[DictRow], messages: Sequence[Item]) -> None:
-        wanted = sorted(_families(messages) - self._known.keys())
+    def _load(self, connection: Connection[DictRow], families: Set[Family]) -> None:
+        wanted = sorted(families - self._known.keys())
         if not wanted:
             return
         rows = connection.execute(
