@@ -82,7 +82,8 @@ class Execution:
             log.info("command %s came again; it is not executed again", command.command_id)
             return
         self._book.forget(now)
-        refusal = self._book.refusal(command, now)
+        # By the store's clock, as far as it is known: that of a device may be off by hours.
+        refusal = self._book.refusal(command, now - timedelta(seconds=self._agent.publisher.skew.seconds or 0.0))
         self._book.begin(command)
         try:
             if refusal is not None:
