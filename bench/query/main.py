@@ -222,6 +222,8 @@ async def _time_queries(url: str, runs: int) -> dict[str, Any]:
         numbers = [row["metric_id"] for row in await (await connection.execute(PREDICTOR["metric_numbers"])).fetchall()]
         kinds = sorted({row["kind"] for row in rows})
 
+        counted: dict[str, int] = {}
+
         async def chart() -> None:
             asset = choose.choice(rows)
             drawn = await service.chart(call, asset["serial"], choose.choice(metrics), Span(now - WEEK, now), POINTS)
@@ -239,13 +241,12 @@ async def _time_queries(url: str, runs: int) -> dict[str, Any]:
             parameters = {"from_time": now - REREAD, "to_time": now, "metrics": numbers,
                           "assets": [row["asset_id"] for row in rows if row["kind"] == kind]}  # fmt: skip
             async with connection.cursor() as cursor, cursor.copy(PREDICTOR["copy_readings"], parameters) as copy:
-                async for _ in copy:
-                    pass
+                counted["features_bytes"] = sum([len(block) async for block in copy])
 
         figures: dict[str, Any] = {"runs": runs, "assets": len(rows)}
         for name, query in (("chart", chart), ("latest", latest), ("features", features)):
             figures |= await _timed(name, query, runs)
-        return figures
+        return figures | counted
 
 
 async def _timed(name: str, query: Callable[[], Awaitable[None]], runs: int) -> dict[str, float]:

@@ -170,3 +170,6 @@ LANGUAGE plpgsql AS $$ BEGIN END $$;
 -- TimescaleDB compresses rollups; here they stay as they are.
 CREATE PROCEDURE telemetry.set_compression_policy(relation regclass, age interval)
 LANGUAGE plpgsql AS $$ BEGIN END $$;
+
+-- Somebody may be reading the day for long; whoever comes after would wait behind the one who waits to put it in order.
+ALTER FUNCTION telemetry.settle_readings_before(timestamptz) SET lock_timeout = '2s';

@@ -8,6 +8,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import LiteralString
 
+import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow
 
@@ -102,9 +103,13 @@ class Retention:
         """
         settled = 0
         while self._policy.compress_after and settled < MOST_DAYS_SETTLED:
-            row = self._connection.execute(
-                SQL["settle_readings_before"], {"before": day_of(now - self._policy.compress_after)}
-            ).fetchone()
+            try:
+                row = self._connection.execute(
+                    SQL["settle_readings_before"], {"before": day_of(now - self._policy.compress_after)}
+                ).fetchone()
+            except psycopg.errors.LockNotAvailable:
+                log.info("a day of readings is being read; putting it in order later")
+                break
             if not row or not row["settled"]:
                 break
             settled += 1

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from careloop.contract.senml import Reading
-from careloop.database.engine import detect_engine
+from careloop.database.engine import connect, detect_engine
 from ingest.report.forecast import forecast
 from ingest.report.measure import measure
 from ingest.report.text import report
@@ -217,3 +217,15 @@ def test_the_report_tells_what_is_there(line) -> None:
     assert max(map(len, text.splitlines())) <= 120
     assert "Retention lets it grow to about" in told(StoragePolicy(keep_readings=90 * DAY), 1e12)
     assert "It stays below 1.0 TB." in told(StoragePolicy(keep_readings=90 * DAY), 1e12)
+
+
+def test_a_day_that_somebody_reads_is_put_in_order_later(line) -> None:
+    if detect_engine(line.connection).name == "timescaledb":
+        return
+    line.write(*(line.telemetry("A1", readings_of(START + day * DAY, 24)) for day in range(3)))
+    retention = line.maintenance(compress_after_days=2).retention
+    with connect(line.url) as reader, reader.transaction():
+        reader.execute("SELECT count(*) FROM telemetry.reading_20260528")
+        assert retention.settle(NOW) == 0
+    assert retention.settle(NOW) == 2
+    assert line.rows("SELECT count(*) FROM telemetry.reading") == [(432,)]
