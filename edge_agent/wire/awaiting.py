@@ -52,6 +52,8 @@ class Awaiting:
         self._tries: dict[int, int] = {}
         # When the broker took each for the first time.
         self._first_taken_at_s: dict[int, float] = {}
+        # No message is due before; so nothing is looked through each time that somebody asks.
+        self._next_due_s = float("inf")
         self._silent_tries = 0
         self._probe_at_s = 0.0
         self._answered = True
@@ -80,12 +82,14 @@ class Awaiting:
         if message := self._sent.get(seq):
             self._first_taken_at_s.setdefault(seq, now_s)
             message.due_at_s = now_s + self._pause_s(self._tries.get(seq, 0))
+            self._next_due_s = min(self._next_due_s, message.due_at_s)
 
     def connected_again(self, now_s: float) -> None:
         """A confirmation that came while there was no connection is lost: what is owed now has only its usual time."""
         soon_s = now_s + max(min(LEAST_PATIENCE_S, self._first_pause_s), PATIENCE * self._usual_s)
         for message in self._sent.values():
             message.due_at_s = min(message.due_at_s, soon_s)
+        self._next_due_s = min(self._next_due_s, soon_s)
         self._probe_at_s = 0.0
 
     def confirmed(self, identities: bytes, now_s: float) -> list[int]:
@@ -116,11 +120,14 @@ class Awaiting:
 
     def overdue(self, now_s: float) -> list[int]:
         """Those to send again now, oldest first; they are on their way no more."""
-        due = [seq for seq, message in self._sent.items() if message.due_at_s <= now_s]
-        if not due or (not self._answered and now_s < self._probe_at_s):
+        if now_s < self._next_due_s or (not self._answered and now_s < self._probe_at_s):
             return []
-        if not self._answered:
-            due = due[:PROBES]
+        due = [seq for seq, message in self._sent.items() if message.due_at_s <= now_s]
+        self._next_due_s = min((m.due_at_s for m in self._sent.values() if m.due_at_s > now_s), default=float("inf"))
+        if not due:
+            return []
+        if not self._answered and len(due) > PROBES:
+            due, self._next_due_s = due[:PROBES], now_s
         # Until something is confirmed, what comes next is a probe, and later each time.
         self._answered = False
         self._probe_at_s = now_s + self._pause_s(self._silent_tries)
