@@ -1,5 +1,6 @@
 """Servers shared by all tests; each test gets its own database, topics and API."""
 
+import logging
 import os
 import tempfile
 import threading
@@ -25,6 +26,16 @@ from careloop.stack.postgres import EmbeddedPostgres
 
 FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A process's main, called in here, sends logs to a standard error that is this test's alone."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
