@@ -49,7 +49,13 @@ kind = "exec"
 name = "probe"
 interval_s = 30
 serial = "{agent_id}-probe"
-command = ["sh", "-c", "test -e {flag} && echo '{{\\"temperature\\": 21.5}}'"]
+command = ["sh", "{flag}.sh"]
+"""
+
+# What the source `probe` runs.
+PROBE = """
+while test -e {flag}-slow; do sleep 0.1; done
+test -e {flag} && echo '{{"temperature": 21.5}}'
 """
 
 
@@ -155,6 +161,7 @@ class Circle:
 
     def __post_init__(self) -> None:
         self.flag.touch()
+        self.flag.with_suffix(".sh").write_text(PROBE.format(flag=self.flag))
         with connect(self.platform.database_url) as connection:
             connection.execute(
                 "INSERT INTO service.asset (serial, model_id, installed_at, created_at) "

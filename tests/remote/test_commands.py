@@ -1,12 +1,13 @@
 """Commands through the whole circle: done, refused, expired, and never done twice."""
 
 import json
-import sqlite3
 import time
 
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.remote.conftest import until
 
 
 @pytest.fixture
@@ -78,19 +79,17 @@ def test_a_command_delivered_twice_is_executed_once(running, broker_port) -> Non
 
 
 def test_a_command_cut_short_by_a_kill_is_answered_and_not_executed_again(running) -> None:
+    slow = running.flag.with_name(f"{running.flag.name}-slow")
+    slow.touch()
+    command_id = running.tell("self_test")
+    until(lambda: f"command {command_id}: self_test" in running.log(), "it is begun, and waits for a slow source")
     running.kill_agent()
-    # What is on disk between the beginning of a command and its end.
-    command_id = running.tell("set_interval", source="line", interval_s=0.7)
-    buffer = sqlite3.connect(running.directory / "buffer.sqlite")
-    with buffer:
-        book = json.dumps({command_id: [time.time() + 60, False]})
-        buffer.execute("INSERT INTO memory (name, text) VALUES ('remote.commands', ?)", (book,))
-    buffer.close()
+    slow.unlink()
     running.start_agent()
     failed = running.wait_for_command(command_id, "failed")
     assert failed["reason"].startswith("interrupted")
     running.wait_for_command(running.tell("self_test"), "done")
-    assert "every 0.7 s" not in running.log()
+    assert running.log().count(f"command {command_id}: self_test") == 1
 
 
 def test_no_kill_at_any_instant_loses_or_doubles_a_command(running) -> None:
