@@ -68,7 +68,12 @@ def test_it_waits_for_a_broker_that_is_not_there_yet(mosquitto_of_its_own, fleet
         ("WORKER", "a b", "CARELOOP_INGEST_WORKER: "),
         ("BATCH_MESSAGES", "0", "CARELOOP_INGEST_BATCH_MESSAGES: "),
         ("RETENTION_DAYS", "3", "INGEST_RETENTION_DAYS must be 0 or at least 7"),
-        ("RETENTION_DAYS", "20", "INGEST_COMPRESS_AFTER_DAYS must be less than"),
+        ("RETENTION_HOURLY_DAYS", "20", "INGEST_RETENTION_HOURLY_DAYS must be 0 or at least"),
+        ("JSON_TOPICS", "tele/{seriel}/SENSOR", "level '{seriel}' must be a name"),
+        ("JSON_TOPICS", "+/v1/{serial}/#", "would also take careloop's"),
+        ("JSON_TIMEZONE", "Europe/Atlantis", "'Europe/Atlantis' is not a time zone"),
+        ("SPARKPLUG_SERIAL", "{group}", "must hold {source}, {node} or {device}"),
+        ("SPARKPLUG_GROUPS", "a,b#", "'b#' cannot stand in a topic"),
     ],
 )
 def test_a_wrong_setting_is_named(
