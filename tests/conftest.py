@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from hypothesis import HealthCheck, settings
 
 from careloop.client import CareloopClient
 from careloop.database.engine import connect
@@ -25,6 +26,9 @@ from careloop.stack.ports import free_port
 from careloop.stack.postgres import EmbeddedPostgres
 
 FAST_AND_FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+# An example that takes long on a busy machine is no defect.
+settings.register_profile("careloop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("careloop")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
