@@ -50,7 +50,7 @@ def parse_cbor(payload: bytes) -> Any:
     try:
         if len(payload) > _LARGE_CBOR:
             require_plain_keys(payload)
-        return cbor2.loads(payload, semantic_decoders=_DECODERS, max_depth=_DEEPEST_CBOR, strict_hashable_types=False)
+        return cbor2.loads(payload, semantic_decoders=_DECODERS, max_depth=_DEEPEST_CBOR)
     # Foreign bytes can make a decoder fail in ways its documentation does not list. Whatever it is, it is the
     # sender's, and must not stop the stream.
     except Exception as error:
