@@ -45,7 +45,7 @@ def run(database_url: str | None, *, limit_gb: float | None, as_json: bool) -> i
         }
         print(json.dumps(figures, indent=2, default=_plain))
     else:
-        print(report(storage, policy, ahead, limit_bytes, now))
+        print(report(storage, policy, ahead, limit_bytes))
     return 0
 
 

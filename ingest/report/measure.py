@@ -86,8 +86,8 @@ class Storage:
         tables: Rollups and the other tables of telemetry, largest first.
         readings_by_day: Of the last days that are over, oldest first.
         jobs: TimescaleDB's own, with the ages that they keep to, how their last run went, and why it failed.
-        backlog_hours: Hours whose rollups are out of date.
-        backlog_days: Days whose rollups are out of date.
+        backlog_hours: Hours that are over and whose rollups are out of date.
+        backlog_days: Days likewise.
         backlog_oldest: The first of the hours.
     """
 
@@ -115,7 +115,8 @@ def measure(connection: Connection[DictRow], engine: Engine, now: datetime) -> S
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     week = {"from_time": today - timedelta(days=GROWTH_DAYS), "to_time": today}
     database = _one(connection.execute(SQL["database_size"]).fetchone())
-    backlog = _one(connection.execute(SQL["backlog"]).fetchone())
+    over = {"before_day": today, "before_hour": now.replace(minute=0, second=0, microsecond=0)}
+    backlog = _one(connection.execute(SQL["backlog"], over).fetchone())
     return Storage(
         engine=str(engine),
         database_bytes=database["bytes"],

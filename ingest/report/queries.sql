@@ -17,7 +17,9 @@ WHERE c.relnamespace = 'telemetry'::regnamespace AND c.relkind = 'r' AND NOT c.r
 ORDER BY bytes DESC
 
 -- name: database_size
-SELECT pg_database_size(current_database()) AS bytes, current_setting('data_directory', true) AS directory
+SELECT pg_database_size(current_database()) AS bytes,
+       -- Not shown to everybody.
+       (SELECT setting FROM pg_settings WHERE name = 'data_directory') AS directory
 
 -- name: readings_by_day
 SELECT bucket AS day, sum(readings)::bigint AS readings FROM telemetry.daily
@@ -25,5 +27,7 @@ WHERE bucket >= %(from_time)s AND bucket < %(to_time)s
 GROUP BY 1 ORDER BY 1
 
 -- name: backlog
-SELECT count(DISTINCT bucket) AS hours, min(bucket) AS oldest, (SELECT count(*) FROM telemetry.daily_due) AS days
-FROM telemetry.rollup_due
+-- Of hours and days that are over; on TimescaleDB the others wait until they are.
+SELECT count(DISTINCT bucket) AS hours, min(bucket) AS oldest,
+       (SELECT count(*) FROM telemetry.daily_due WHERE day < %(before_day)s) AS days
+FROM telemetry.rollup_due WHERE bucket < %(before_hour)s

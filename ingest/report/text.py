@@ -1,7 +1,7 @@
 """The report as a person reads it; pure."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ingest.report.forecast import Forecast
 from ingest.report.measure import Storage
@@ -11,11 +11,11 @@ DAY = timedelta(days=1)
 _LEAST_SHOWN = 8192 * 8
 
 
-def report(storage: Storage, policy: StoragePolicy, ahead: Forecast, limit_bytes: float | None, now: datetime) -> str:
+def report(storage: Storage, policy: StoragePolicy, ahead: Forecast, limit_bytes: float | None) -> str:
     """All of it, in lines of at most 100 characters."""
     return "\n".join([*_head(storage), "", *_tables(storage), "", *_shape(storage, policy), "",
                       *_growth(storage, ahead, limit_bytes), "", *_policies(storage, policy), "",
-                      *_backlog(storage, now)])  # fmt: skip
+                      *_backlog(storage)])  # fmt: skip
 
 
 def size(count: float) -> str:
@@ -104,15 +104,16 @@ def _in_force(job: dict[str, object] | None) -> str:
     return f"{told}, last run: {str(status).lower()}" if status else f"{told}, has not run yet"
 
 
-def _backlog(storage: Storage, now: datetime) -> Iterator[str]:
-    hours, oldest = storage.backlog_hours, storage.backlog_oldest
-    if not hours and not storage.backlog_days:
-        yield "Rollups are up to date."
-    elif oldest is not None and oldest + timedelta(hours=1) > now:
-        yield "Rollups are up to date but for the hour and day that are not over."
+def _backlog(storage: Storage) -> Iterator[str]:
+    if not storage.backlog_hours and not storage.backlog_days:
+        yield "Rollups of all hours and days that are over are up to date."
     else:
+        oldest = storage.backlog_oldest
         since = f", the oldest of {oldest:%Y-%m-%d %H:%M} UTC" if oldest else ""
-        yield f"Rollups of {hours} hours and {storage.backlog_days} days are out of date{since}; ingest computes them."
+        yield (
+            f"Rollups of {storage.backlog_hours} hours and {storage.backlog_days} days are out of date{since}; "
+            "ingest computes them."
+        )
 
 
 def _age(age: timedelta) -> str:

@@ -192,7 +192,7 @@ def test_the_report_tells_what_is_there(line) -> None:
     def told(policy: StoragePolicy, limit_bytes: float | None) -> str:
         line.connection.execute("ANALYZE")
         storage = measure(line.connection, detect_engine(line.connection), NOW)
-        return report(storage, policy, forecast(storage, policy, limit_bytes), limit_bytes, NOW)
+        return report(storage, policy, forecast(storage, policy, limit_bytes), limit_bytes)
 
     policy = StoragePolicy(compress_after=2 * DAY)
     assert "No readings are stored yet" in told(policy, None)
