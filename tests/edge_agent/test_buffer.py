@@ -1,6 +1,6 @@
 import json
-import sqlite3
 import os
+import sqlite3
 import subprocess
 import sys
 import time
