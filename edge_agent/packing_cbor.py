@@ -79,7 +79,8 @@ def _number(value: float) -> bytes:
     eight = struct.pack(">Bd", 0xFB, value)
     best = four if four and struct.unpack(">f", four[1:])[0] == value else eight
     whole, _, fraction = text.partition(".")
-    if "e" not in text and abs(mantissa := int(whole + fraction)) < _LONGEST_MANTISSA:
+    # A decimal fraction has no negative zero.
+    if "e" not in text and text != "-0.0" and abs(mantissa := int(whole + fraction)) < _LONGEST_MANTISSA:
         decimal = _DECIMAL_FRACTION + _integer(-len(fraction)) + _integer(mantissa)
         best = min(best, decimal, key=len)
     return best

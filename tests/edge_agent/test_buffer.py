@@ -168,10 +168,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], check=False)
     if mounted.returncode:
-        missing = "may not mount a file system here, which takes root"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(f"{missing}; the tests above use SQLite's own limit instead")
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say("may not mount a file system here, which takes root; the tests above use SQLite's own limit")
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 

@@ -3,7 +3,7 @@ from decimal import Decimal
 from typing import Any
 
 import cbor2
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from careloop.contract.senml import CBOR_LABELS, CONTENT_TYPE_CBOR, Reading, decode_pack
@@ -41,6 +41,7 @@ def readings_of(message: Message) -> list[Reading]:
     return readings
 
 
+@example(-0.0)
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**60), 2**60).map(float))
 def test_a_number_is_the_same_to_the_last_bit(value: float):
     (record,) = records_of(to_cbor([{"n": "a", "v": value}]))
