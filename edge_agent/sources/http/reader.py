@@ -1,13 +1,14 @@
 """Asks a device, or several of a kind, over HTTP."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from edge_agent.sources.background import Background, Reader
+from edge_agent.sources.background import Background
 from edge_agent.sources.http.config import HttpConfig
 from edge_agent.sources.payload.mapper import Mapper
+from edge_agent.sources.payload.reader import MappedReader
 from edge_agent.sources.payload.records import PayloadError, json_records, json_value
 from edge_agent.sources.secrets import secret_from
 from edge_agent.sources.source import Clock, Harvest, Source, SourceError
@@ -15,7 +16,7 @@ from edge_agent.sources.source import Clock, Harvest, Source, SourceError
 CHUNK_BYTES = 64 * 1024
 
 
-class HttpReader(Reader):
+class HttpReader(MappedReader):
     """One url, or one for each id.
 
     Args:
@@ -30,22 +31,6 @@ class HttpReader(Reader):
         self._clock = clock
         self._mapper = Mapper(config, self.name, default_serial_at="@id")
         self._pool: urllib3.PoolManager | None = None
-
-    def units_of(self, serial: str) -> Mapping[str, str]:
-        """The configured units."""
-        return self._mapper.units_of(serial)
-
-    def serials(self) -> Sequence[str]:
-        """Those in the configuration."""
-        return self._mapper.serials
-
-    def restore(self, memory: str) -> None:
-        """Take back which events stand."""
-        self._mapper.restore(memory)
-
-    def memory(self) -> str | None:
-        """Which events stand."""
-        return self._mapper.memory()
 
     def read(self) -> Iterator[Harvest | SourceError]:
         """Ask every url once."""

@@ -4,11 +4,12 @@ import os
 import selectors
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 
-from edge_agent.sources.background import Background, Reader
+from edge_agent.sources.background import Background
 from edge_agent.sources.payload.mapper import Mapper
+from edge_agent.sources.payload.reader import MappedReader
 from edge_agent.sources.payload.records import PayloadError, json_records, json_value, line_parser
 from edge_agent.sources.program.config import ExecConfig
 from edge_agent.sources.source import Clock, Harvest, Source, SourceError
@@ -17,7 +18,7 @@ CHUNK_BYTES = 64 * 1024
 MOST_COMPLAINT_BYTES = 4096
 
 
-class ExecReader(Reader):
+class ExecReader(MappedReader):
     """One program.
 
     Args:
@@ -33,22 +34,6 @@ class ExecReader(Reader):
         self._mapper = Mapper(config, self.name)
         self._parse = line_parser(config)
         self._running: subprocess.Popen[bytes] | None = None
-
-    def units_of(self, serial: str) -> Mapping[str, str]:
-        """The configured units."""
-        return self._mapper.units_of(serial)
-
-    def serials(self) -> Sequence[str]:
-        """Those in the configuration."""
-        return self._mapper.serials
-
-    def restore(self, memory: str) -> None:
-        """Take back which events stand."""
-        self._mapper.restore(memory)
-
-    def memory(self) -> str | None:
-        """Which events stand."""
-        return self._mapper.memory()
 
     def read(self) -> Iterator[Harvest | SourceError]:
         """Run it once."""

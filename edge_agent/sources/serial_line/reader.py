@@ -1,12 +1,13 @@
 """Listens on a serial port, and opens it again when it went away."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from serial import Serial, SerialException
 
-from edge_agent.sources.background import Background, Reader
+from edge_agent.sources.background import Background
 from edge_agent.sources.payload.mapper import Mapper
+from edge_agent.sources.payload.reader import MappedReader
 from edge_agent.sources.payload.records import line_parser
 from edge_agent.sources.serial_line.config import SerialConfig
 from edge_agent.sources.source import Clock, Harvest, Source, SourceError
@@ -14,7 +15,7 @@ from edge_agent.sources.source import Clock, Harvest, Source, SourceError
 LISTEN_S = 0.5
 
 
-class SerialReader(Reader):
+class SerialReader(MappedReader):
     """One port.
 
     Args:
@@ -36,22 +37,6 @@ class SerialReader(Reader):
         # Whether what comes next, up to the end of the line, is left out.
         self._skips = False
         self._sends_from_s = 0.0
-
-    def units_of(self, serial: str) -> Mapping[str, str]:
-        """The configured units."""
-        return self._mapper.units_of(serial)
-
-    def serials(self) -> Sequence[str]:
-        """Those in the configuration."""
-        return self._mapper.serials
-
-    def restore(self, memory: str) -> None:
-        """Take back which events stand."""
-        self._mapper.restore(memory)
-
-    def memory(self) -> str | None:
-        """Which events stand."""
-        return self._mapper.memory()
 
     def read(self) -> Iterator[Harvest | SourceError]:
         """Listen for half a second, or until lines come."""
