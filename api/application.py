@@ -22,6 +22,8 @@ from api.devices.routes import open_router as devices_without_key
 from api.devices.routes import router as devices
 from api.dictionary.routes import router as dictionary
 from api.dispatch.routes import router as dispatch
+from api.duties.routes import router as duties
+from api.duties.service import Duty, performing
 from api.intake.routes import router as intake
 from api.observation.routes import metrics_router, probes_router
 from api.observation.tracing import Tracing
@@ -59,7 +61,11 @@ ROUTERS = (
     outcomes,
     reports,
     telemetry,
+    duties,
 )
+
+# What falls due without a call, in the order in which it is done.
+DUTIES: tuple[Duty, ...] = ()
 
 
 def create_app(
@@ -69,6 +75,7 @@ def create_app(
     now: Callable[[], datetime],
     connections: int = 10,
     deliver_alerts: DeliveryLimits | None = None,
+    duties_every_s: float | None = None,
     provisioning: Provisioning | None = None,
     broker_files: BrokerFiles | None = None,
     observed: Observed | None = None,
@@ -81,6 +88,7 @@ def create_app(
         now: The system clock.
         connections: Largest number of database connections.
         deliver_alerts: Deliver the outbox too, within these limits.
+        duties_every_s: Do by itself what is due, with such a pause between rounds; only when asked if None.
         provisioning: How devices get identities; without, by password only.
         broker_files: Keep Mosquitto's files up to date too.
         observed: What it is watched and counted by.
@@ -102,6 +110,7 @@ def create_app(
             async with (
                 watching(pool, seen),
                 delivering(pool, deliver_alerts, now),
+                performing(pool, DUTIES, duties_every_s, now),
                 keeping_files(pool, broker_files, app.state.provisioning, now),
             ):
                 yield
@@ -114,6 +123,7 @@ def create_app(
     )
     app.state.clock = clock
     app.state.now = now
+    app.state.duties = DUTIES
     app.state.provisioning = provisioning or Provisioning()
     app.state.probes = Probes("api", seen.watchdog, {"database": database_check(database_url, "api")}, seen.clock)
     app.state.render_metrics = render_from(seen.registry)

@@ -14,10 +14,10 @@ from api.access import service as access
 from api.alerts.delivery import DeliveryLimits
 from api.alerts.service import apprise_fault
 from api.application import create_app
+from api.conventions.limits import Limiter
 from api.conventions.roles import Role
 from api.devices.authority import Authority, make_authority
 from api.devices.broker_files import BrokerFiles, write_once
-from api.devices.limits import Limiter
 from api.devices.provisioning import Provisioning, read_accounts
 from api.devices.rules import OtherTopics
 from api.observation.watching import Observed
@@ -49,6 +49,8 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
         now=_now,
         connections=settings.api_connections,
         deliver_alerts=_limits(settings) if settings.alert_delivery else None,
+        # With the time of replays and tests, what is due is for whoever gives the time to say.
+        duties_every_s=settings.duties_every_s if settings.clock == "system" else None,
         provisioning=_provisioning(settings),
         broker_files=_broker_files(settings, settings.mosquitto_directory),
         observed=observed,

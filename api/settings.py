@@ -102,6 +102,9 @@ class ApiSettings(DeviceSettings):
     clock: Literal["system", "request"] = Field(
         "system", description="request: the header Careloop-Now gives the time (replays and tests only)"
     )
+    duties_every_s: float = Field(
+        5.0, gt=0, le=3600, description="how often to look for what is due, e.g. service levels that trip"
+    )
     alert_delivery: bool = Field(True, description="whether this process delivers alerts; any number may")
     alert_attempts: int = Field(20, ge=1, le=100, description="an alert is dead after so many failed attempts")
     alert_lease_s: float = Field(

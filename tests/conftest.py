@@ -135,7 +135,7 @@ class RunningApi:
         return CareloopClient(self.url, self.keys[role])
 
 
-ROLES = ("admin", "desk", "dispatcher", "technician", "service")
+ROLES = ("admin", "agent", "dispatcher", "technician", "service")
 
 
 @contextmanager

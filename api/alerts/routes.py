@@ -16,7 +16,7 @@ from api.conventions.problems import RESPONSES
 router = APIRouter(prefix="/v1", tags=["alerts"], route_class=CallRoute, responses=RESPONSES)
 
 ADMIN = [allow()]
-DESK = [allow("desk", "dispatcher", "service")]
+DESK = [allow("agent", "dispatcher", "service")]
 
 
 @router.post("/alert-targets", status_code=201, dependencies=ADMIN)
@@ -73,7 +73,7 @@ async def get_alert(alert_id: Id, call: CurrentCall) -> Alert:
     return Alert(**await service.get_alert(call, alert_id))
 
 
-@router.post("/alerts/{alert_id}/resend", dependencies=[allow("desk", "dispatcher")])
+@router.post("/alerts/{alert_id}/resend", dependencies=[allow("agent", "dispatcher")])
 async def resend_alert(alert_id: Id, call: CurrentCall) -> Alert:
     """Try a dead or unconfirmed alert again; the target may get an unconfirmed one twice."""
     return Alert(**await service.resend(call, alert_id))

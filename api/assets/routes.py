@@ -21,11 +21,12 @@ from api.conventions.etags import IfMatch, require_version, tag
 from api.conventions.models import Name, Serial
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
+from api.conventions.roles import FIELD, STAFF
 
 router = APIRouter(prefix="/v1", tags=["assets"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
-DESK = [allow("desk", "service")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
+DESK = [allow("agent", "service")]
 
 
 @router.post("/product-models", status_code=201, dependencies=DESK)

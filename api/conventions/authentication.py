@@ -1,4 +1,4 @@
-"""Whose API key a call carries.
+"""Whose API key or session a call carries.
 
 Programs send it as `Authorization: Bearer KEY`. A browser cannot, so for pages to look at (GET with `text/html` in
 Accept) it may also come by HTTP Basic, as the password with any user name; the browser then asks for it. Basic is
@@ -18,6 +18,9 @@ from careloop.database.queries import load_queries
 
 SQL = load_queries("api.conventions")
 
+# How the token of somebody who logged in begins; API keys begin otherwise.
+SESSION_PREFIX = "cs_"
+
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _BROWSER_CHALLENGE = {"WWW-Authenticate": 'Basic realm="careloop: any user name, API key as password", charset="UTF-8"'}
 
@@ -28,15 +31,21 @@ def hash_key(key: str) -> bytes:
 
 
 async def authenticate(
-    connection: AsyncConnection[DictRow], authorization: str | None, now: datetime, *, by_browser: bool = False
+    connection: AsyncConnection[DictRow],
+    authorization: str | None,
+    now: datetime,
+    *,
+    by_browser: bool = False,
+    request_id: str | None = None,
 ) -> Principal:
-    """Whose key this is.
+    """Whose key or session this is; the transaction's triggers and policies know it from then on.
 
     Args:
-        connection: To look the key up.
+        connection: In the transaction of the call.
         authorization: The header.
         now: To judge its expiry.
         by_browser: Whether a page to look at is asked for: HTTP Basic will do, and a refusal asks for it.
+        request_id: Written into the audit.
 
     Raises:
         Problem: 401 without a key, or with one that is unknown, expired or revoked.
@@ -49,12 +58,24 @@ async def authenticate(
     elif scheme.lower() != "bearer":
         key = ""
     if not key:
-        raise Problem(401, "api-key-missing", "send Authorization: Bearer with an API key", headers=challenge)
-    cursor = await connection.execute(SQL["find_key"], {"key_hash": hash_key(key)})
-    row = await cursor.fetchone()
-    if row is None or row["revoked_at"] is not None or (row["expires_at"] is not None and row["expires_at"] <= now):
-        raise Problem(401, "api-key-invalid", "the API key is unknown, expired or revoked", headers=challenge)
-    return Principal(row["api_key_id"], row["name"], row["role"])
+        detail = "send Authorization: Bearer with an API key, or with the token of POST /v1/login"
+        raise Problem(401, "api-key-missing", detail, headers=challenge)
+    query = SQL["begin_with_session"] if key.startswith(SESSION_PREFIX) else SQL["begin_with_key"]
+    values = {"key_hash": hash_key(key), "now": now, "request_id": request_id or ""}
+    row = await (await connection.execute(query, values)).fetchone()
+    if row is None:
+        detail = "the API key or session is unknown, expired or revoked"
+        raise Problem(401, "api-key-invalid", detail, headers=challenge)
+    return Principal(
+        key=row["key"],
+        name=row["name"],
+        role=row["role"],
+        scopes=None if row["scopes"] is None else frozenset(row["scopes"]),
+        user_id=row["user_id"],
+        customer_id=row["customer_id"],
+        provider_id=row["provider_id"],
+        technician_id=row["technician_id"],
+    )
 
 
 def _password(credentials: str) -> str:

@@ -7,9 +7,11 @@ together with the record of its idempotency key, commits, and only then answers.
 
 import hashlib
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
@@ -20,7 +22,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from api.conventions.authentication import authenticate
-from api.conventions.problems import MEDIA_TYPE, Problem, problem_response
+from api.conventions.problems import MEDIA_TYPE, Problem, problem_response, request_id_of
 from api.conventions.roles import Principal, Role
 from careloop.database.queries import load_queries
 from careloop.stepping import parse_time
@@ -30,6 +32,10 @@ SQL = load_queries("api.conventions")
 NOW_HEADER = "Careloop-Now"
 KEY_HEADER = "Idempotency-Key"
 LONGEST_KEY = 255
+
+# In these words row-level security holds for the rest of the transaction (careloop/database/migrations/0015_scope.sql).
+_SCOPED = "SET LOCAL ROLE careloop_scoped"
+_WHOLE = "SET LOCAL ROLE NONE"
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,20 @@ class Call:
     now: datetime
     principal: Principal
 
+    @asynccontextmanager
+    async def unscoped(self) -> AsyncIterator[None]:
+        """See everything for a moment, for what the platform does by itself in a scoped caller's call.
+
+        E.g. putting an alert into the outbox, whose targets are nobody's business. After an error the transaction rolls
+        back, and with it the role.
+        """
+        if not self.principal.scoped:
+            yield
+            return
+        await self.connection.execute(_WHOLE)
+        yield
+        await self.connection.execute(_SCOPED)
+
 
 def _current(request: Request) -> Call:
     call: Call = request.state.call
@@ -56,11 +76,12 @@ CurrentCall = Annotated[Call, Depends(_current)]
 
 
 def allow(*roles: Role) -> Any:
-    """A dependency that lets only these roles in; `admin` may always.
+    """A dependency that lets only these roles in; `admin` may always, and a desk lead whatever an agent may.
 
     Stands in a route's `dependencies`; tests read the roles from it.
     """
-    return Depends(Allowed(frozenset({*roles, "admin"})))
+    lead: frozenset[Role] = frozenset({"desk_lead"}) if "agent" in roles else frozenset()
+    return Depends(Allowed(frozenset({*roles, "admin"}) | lead))
 
 
 @dataclass(frozen=True)
@@ -92,8 +113,15 @@ class CallRoute(APIRoute):
             key = _key(request)
             async with request.app.state.pool.connection() as connection, connection.transaction():
                 principal = await authenticate(
-                    connection, request.headers.get("Authorization"), now, by_browser=_by_browser(request)
+                    connection,
+                    request.headers.get("Authorization"),
+                    now,
+                    by_browser=_by_browser(request),
+                    request_id=request_id_of(request),
                 )
+                _require_scope(principal, request.method, self.tags)
+                if principal.scoped:
+                    await connection.execute(_SCOPED)
                 request.state.call = Call(connection, now, principal)
                 if key is None:
                     return await endpoint(request)
@@ -121,6 +149,17 @@ class OpenCall:
     now: datetime
 
 
+OPEN_ACTOR = "without key"
+
+
+async def begin_as(
+    connection: AsyncConnection[DictRow], actor: str, now: datetime, request_id: str | None = None
+) -> None:
+    """Tell the triggers of a transaction who acts, where no key or session does."""
+    values = {"actor": actor, "now": now, "request_id": request_id or ""}
+    await connection.execute(SQL["begin_as"], values)
+
+
 def _current_open(request: Request) -> OpenCall:
     call: OpenCall = request.state.open_call
     return call
@@ -139,10 +178,24 @@ class OpenRoute(APIRoute):
         async def handle(request: Request) -> Response:
             now = _now(request)
             async with request.app.state.pool.connection() as connection, connection.transaction():
+                await begin_as(connection, OPEN_ACTOR, now, request_id_of(request))
                 request.state.open_call = OpenCall(connection, now)
                 return await endpoint(request)
 
         return handle
+
+
+def _require_scope(principal: Principal, method: str, tags: Sequence[str | Enum]) -> None:
+    """Refuse what is outside a key's scopes.
+
+    Raises:
+        Problem: 403.
+    """
+    if principal.scopes is None:
+        return
+    wanted = f"{tags[0] if tags else 'none'}:{'read' if method in {'GET', 'HEAD'} else 'write'}"
+    if wanted not in principal.scopes:
+        raise Problem(403, "outside-scopes", f"this API key lacks the scope {wanted}", scope=wanted)
 
 
 def _now(request: Request) -> datetime:
@@ -180,7 +233,7 @@ async def _stored(
     connection: AsyncConnection[DictRow], principal: Principal, key: str, request_hash: bytes
 ) -> Response | None:
     """The answer that this key already got, if any; a second call with the key waits here for the first."""
-    parameters = {"principal": principal.api_key_id, "key": key}
+    parameters = {"principal": principal.key, "key": key}
     await connection.execute(SQL["lock_idempotency_key"], parameters)
     row = await (await connection.execute(SQL["get_idempotency_key"], parameters)).fetchone()
     if row is None:
@@ -206,7 +259,7 @@ async def _store(call: Call, request: Request, key: str, request_hash: bytes, re
     await call.connection.execute(
         SQL["insert_idempotency_key"],
         {
-            "principal": call.principal.api_key_id,
+            "principal": call.principal.key,
             "key": key,
             "method": request.method,
             "path": request.url.path,

@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 
+from api.conventions.limits import Limiter
 from api.devices.authority import Authority
-from api.devices.limits import Limiter
 from api.devices.passwords import ITERATIONS_BY_HAND, hash_password
 from api.devices.rules import OtherTopics
 from careloop.errors import CareloopError

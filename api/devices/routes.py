@@ -5,11 +5,11 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from api.conventions.call import CallRoute, CurrentCall, CurrentOpenCall, OpenRoute, allow
+from api.conventions.limits import Limiter
 from api.conventions.models import Id
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES, Problem
 from api.devices import admission, claiming, service
-from api.devices.limits import Limiter
 from api.devices.models import (
     Claim,
     ClaimKey,
@@ -31,7 +31,7 @@ from api.devices.provisioning import Provisioning
 router = APIRouter(prefix="/v1/devices", tags=["devices"], route_class=CallRoute, responses=RESPONSES)
 open_router = APIRouter(prefix="/v1", tags=["devices"], route_class=OpenRoute, responses=RESPONSES)
 
-SEEING = [allow("desk", "service")]
+SEEING = [allow("agent", "service")]
 BROKER_SECRET = "Careloop-Broker-Secret"  # noqa: S105 - the header's name
 
 

@@ -6,13 +6,14 @@ from api.conventions.call import CallRoute, CurrentCall, allow
 from api.conventions.models import Name
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
+from api.conventions.roles import FIELD, STAFF
 from api.dictionary import service
 from api.dictionary.models import ModelMetric, ModelMetrics, NewReview, PendingMetric
 
 router = APIRouter(prefix="/v1", tags=["dictionary"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
-DESK = [allow("desk", "service")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
+DESK = [allow("agent", "service")]
 
 
 @router.get("/metrics/pending", dependencies=EVERYBODY)

@@ -10,6 +10,7 @@ from api.conventions.etags import IfMatch, require_version, tag
 from api.conventions.models import Id, Serial, Time
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES, Problem
+from api.conventions.roles import FIELD, STAFF
 from api.dispatch import repository, rules, service
 from api.dispatch.models import (
     Cancellation,
@@ -27,9 +28,9 @@ from api.dispatch.models import (
 
 router = APIRouter(prefix="/v1", tags=["dispatch"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
 DISPATCHERS = [allow("dispatcher", "service")]
-MAKERS = [allow("desk", "dispatcher", "service")]
+MAKERS = [allow("agent", "dispatcher", "service")]
 ON_SITE = [allow("dispatcher", "technician", "service")]
 
 OPEN_VISITS = ["planned", "started"]

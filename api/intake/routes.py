@@ -13,7 +13,7 @@ from api.intake.models import DeadLetter, DeadLetterWithPayload, NewReplay, Reas
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["intake"], route_class=CallRoute, responses=RESPONSES)
 
-DESK = [allow("desk", "service")]
+DESK = [allow("agent", "service")]
 
 
 @router.get("", dependencies=DESK)

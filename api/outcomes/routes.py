@@ -8,6 +8,7 @@ from api.conventions.call import CallRoute, CurrentCall, allow
 from api.conventions.models import Name, Serial
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
+from api.conventions.roles import FIELD, STAFF
 from api.outcomes import service
 from api.outcomes.models import (
     Failure,
@@ -20,8 +21,8 @@ from api.outcomes.models import (
 
 router = APIRouter(prefix="/v1", tags=["outcomes"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
-WITNESSES = [allow("desk", "technician", "service")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
+WITNESSES = [allow("agent", "technician", "service")]
 
 
 class FactFilter:

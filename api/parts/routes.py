@@ -8,6 +8,7 @@ from api.conventions.call import CallRoute, CurrentCall, allow
 from api.conventions.models import Id
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
+from api.conventions.roles import FIELD, STAFF
 from api.parts import service
 from api.parts.models import (
     Code,
@@ -26,9 +27,9 @@ from api.parts.models import (
 
 router = APIRouter(prefix="/v1", tags=["parts"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
-CATALOGUE = [allow("desk", "service")]
-STORES = [allow("desk", "dispatcher", "service")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
+CATALOGUE = [allow("agent", "service")]
+STORES = [allow("agent", "dispatcher", "service")]
 USERS_OF_PARTS = [allow("dispatcher", "technician", "service")]
 
 ALL_STATES: list[ReservationState] = ["reserved", "consumed", "released"]

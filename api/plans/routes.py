@@ -7,13 +7,14 @@ from api.conventions.etags import IfMatch, require_version, tag
 from api.conventions.models import Id
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
+from api.conventions.roles import FIELD, STAFF
 from api.plans import service
 from api.plans.models import NewPlan, Occurrence, Plan, PlanChange
 
 router = APIRouter(prefix="/v1/plans", tags=["plans"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
-PLANNERS = [allow("desk", "dispatcher", "service")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
+PLANNERS = [allow("agent", "dispatcher", "service")]
 
 
 @router.post("", status_code=201, dependencies=PLANNERS)

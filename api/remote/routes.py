@@ -9,13 +9,14 @@ from api.conventions.etags import IfMatch, tag
 from api.conventions.models import Serial
 from api.conventions.pages import CurrentNamePage, CurrentPage, Page
 from api.conventions.problems import RESPONSES
+from api.conventions.roles import FIELD, STAFF
 from api.remote import service
 from api.remote.models import Agent, Command, CommandSummary, Config, NewCommand, NewConfig
 
 router = APIRouter(prefix="/v1/agents", tags=["agents"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
-DESK = [allow("desk")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
+DESK = [allow("agent")]
 
 
 @router.get("", dependencies=EVERYBODY)

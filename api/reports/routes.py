@@ -28,7 +28,7 @@ PAGE_HEADERS = {
 
 @router.get(
     "/reliability",
-    dependencies=[allow("desk", "dispatcher", "service")],
+    dependencies=[allow("agent", "dispatcher", "service")],
     response_model=ReliabilityReport,
     responses={200: {"content": {"text/html": {}}, "description": "As JSON, or as one self-contained HTML page"}},
 )

@@ -9,12 +9,13 @@ from api.conventions.call import CallRoute, CurrentCall, allow
 from api.conventions.models import Name, Serial, Time
 from api.conventions.pages import CurrentNamePage, CurrentPage, Page
 from api.conventions.problems import RESPONSES, Problem
+from api.conventions.roles import FIELD, STAFF
 from api.telemetry import rules, service
 from api.telemetry.models import Chart, Event, LatestOfAsset
 
 router = APIRouter(prefix="/v1", tags=["telemetry"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
 WEEK = timedelta(days=7)
 MOST_POINTS = 5000
 

@@ -10,13 +10,14 @@ from api.conventions.etags import IfMatch, require_version, tag
 from api.conventions.models import Id, Name, Serial
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
+from api.conventions.roles import FIELD, STAFF
 from api.tickets import service
 from api.tickets.models import NewTicket, NewTransition, OpenedTicket, Ticket, TicketChange, TicketEvent
 from api.tickets.rules import Kind, State
 
 router = APIRouter(prefix="/v1/tickets", tags=["tickets"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
 
 
 def _states(
@@ -57,7 +58,7 @@ class TicketFilter:
 @router.post(
     "",
     status_code=201,
-    dependencies=[allow("desk", "technician", "service")],
+    dependencies=[allow("agent", "technician", "service")],
     responses={200: {"model": OpenedTicket, "description": "The asset has an open case of that cause"}},
 )
 async def open_ticket(body: NewTicket, call: CurrentCall, response: Response) -> OpenedTicket:
@@ -95,7 +96,7 @@ async def list_ticket_events(ticket_id: Id, page: CurrentPage, call: CurrentCall
     return Page[TicketEvent].model_validate(page.page(rows, "ticket_event_id"))
 
 
-@router.patch("/{ticket_id}", dependencies=[allow("desk", "dispatcher")])
+@router.patch("/{ticket_id}", dependencies=[allow("agent", "dispatcher")])
 async def change_ticket(
     ticket_id: Id, body: TicketChange, call: CurrentCall, response: Response, if_match: IfMatch = None
 ) -> Ticket:
@@ -105,7 +106,7 @@ async def change_ticket(
     return ticket
 
 
-@router.post("/{ticket_id}/transitions", dependencies=[allow("desk", "dispatcher", "service")])
+@router.post("/{ticket_id}/transitions", dependencies=[allow("agent", "dispatcher", "service")])
 async def move_ticket(ticket_id: Id, body: NewTransition, call: CurrentCall, response: Response) -> Ticket:
     """Move a ticket to another state."""
     ticket = Ticket(**await service.transition(call, ticket_id, body))

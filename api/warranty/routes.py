@@ -10,15 +10,16 @@ from api.conventions.call import CallRoute, CurrentCall, allow
 from api.conventions.models import Serial
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
+from api.conventions.roles import FIELD, STAFF
 from api.warranty import service
 from api.warranty.models import Coverage, WarrantyTerm
 
 router = APIRouter(prefix="/v1", tags=["warranty"], route_class=CallRoute, responses=RESPONSES)
 
-EVERYBODY = [allow("desk", "dispatcher", "technician", "service")]
+EVERYBODY = [allow(*STAFF, *FIELD)]
 
 
-@router.post("/assets/{serial}/warranty-terms", status_code=201, dependencies=[allow("desk", "service")])
+@router.post("/assets/{serial}/warranty-terms", status_code=201, dependencies=[allow("agent", "service")])
 async def create_warranty_term(serial: Serial, body: NewWarrantyTerm, call: CurrentCall) -> WarrantyTerm:
     """Give an asset a warranty."""
     return WarrantyTerm(**await service.create_term(call, serial, body))

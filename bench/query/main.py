@@ -217,7 +217,7 @@ async def _time_queries(url: str, runs: int) -> dict[str, Any]:
     ) as connection:
         rows = await (await connection.execute("SELECT asset_id, serial, kind FROM telemetry.asset")).fetchall()
         now = await _last_of(connection)
-        call = Call(connection, now + timedelta(seconds=1), Principal(1, "bench", "desk"))
+        call = Call(connection, now + timedelta(seconds=1), Principal(1, "bench", "agent"))
         metrics = [sensor.name for sensor in fleet.SENSORS]
         numbers = [row["metric_id"] for row in await (await connection.execute(PREDICTOR["metric_numbers"])).fetchall()]
         kinds = sorted({row["kind"] for row in rows})

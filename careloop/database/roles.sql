@@ -6,7 +6,8 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['careloop_ingest', 'careloop_predictor', 'careloop_scheduler', 'careloop_api'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['careloop_ingest', 'careloop_predictor', 'careloop_scheduler', 'careloop_api',
+                                    'careloop_scoped'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -47,8 +48,17 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA scheduling TO carel
 
 GRANT SELECT ON ALL TABLES IN SCHEMA scheduling TO careloop_api;
 
--- Business data has one writer.
+-- Business data has one writer. What it has done it cannot unsay; that triggers write, with the owner's rights. To erase a
+-- person there is a function of its own.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA service TO careloop_api;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.audit, service.change, service.guarded FROM careloop_api;
+
+-- The API again, in a call of somebody who sees a part only: row-level security says which (service.guard).
+GRANT careloop_scoped TO careloop_api;
+GRANT USAGE ON SCHEMA service, telemetry, prediction, scheduling TO careloop_scoped;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA service TO careloop_scoped;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.audit, service.change, service.guarded FROM careloop_scoped;
+GRANT SELECT ON ALL TABLES IN SCHEMA telemetry, prediction TO careloop_scoped;
 
 -- TimescaleDB lets only the owner refresh a continuous aggregate, set policies and drop chunks, and runs policies as the
 -- owner, who must then be able to log in: without a password it still cannot, but the extension asks for the attribute.

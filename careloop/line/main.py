@@ -170,7 +170,7 @@ def _print_summary(console: Console, line: Line, demo: Demo, stack: EmbeddedStac
     report_address = f"{stack.api_url}/v1/reports/reliability?format=html"
     for what, where in (
         ("API docs", f"{stack.api_url}/docs"),
-        ("API key (role desk)", stack.api_key("demo", "desk")),
+        ("API key (role desk)", stack.api_key("demo", "agent")),
         ("Reliability report", f"{report_address}  (any user name, the key as password)"),
         ("the same as a file", str(report)),
         ("Engine", str(line.engine)),

@@ -22,7 +22,7 @@ from careloop.stack.registry import ProcessRegistry
 from careloop.stack.secret_file import SecretFile
 
 ProcessName = Literal["edge", "ingest", "predictor", "scheduler", "api"]
-ApiRole = Literal["admin", "desk", "dispatcher", "technician", "service"]
+ApiRole = Literal["admin", "agent", "dispatcher", "technician", "service"]
 
 BrokerAccount = Literal["device", "platform"]
 

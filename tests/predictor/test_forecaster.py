@@ -123,7 +123,7 @@ def test_a_case_whose_number_was_lost_in_a_crash_is_found_again(alarmed, forecas
 def test_after_no_fault_found_it_is_quiet_for_the_stated_time(alarmed, forecaster, go_on, api, at):
     number = own_tickets(api)[0]["ticket_id"]
     move = {"to": "resolved", "outcome": "no_fault_found"}
-    api.client("desk").post(f"/v1/tickets/{number}/transitions", move, now=at(UNTIL + 89))
+    api.client("agent").post(f"/v1/tickets/{number}/transitions", move, now=at(UNTIL + 89))
     go_on(91)
     stubborn = forecaster(predictor_quiet_odds_ratio=1e9)
     assert stubborn.score(at(UNTIL + 91))[1] == 0
@@ -134,7 +134,7 @@ def test_after_no_fault_found_it_is_quiet_for_the_stated_time(alarmed, forecaste
 
 def test_a_component_that_has_failed_is_not_foreseen(alarmed, forecaster, go_on, api, at):
     number = own_tickets(api)[0]["ticket_id"]
-    api.client("desk").post(f"/v1/tickets/{number}/transitions", {"to": "cancelled"}, now=at(UNTIL + 89))
+    api.client("agent").post(f"/v1/tickets/{number}/transitions", {"to": "cancelled"}, now=at(UNTIL + 89))
     go_on(101)
     assert forecaster().score(at(UNTIL + 101))[1] == 0
     assert len(own_tickets(api)) == 1

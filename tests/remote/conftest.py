@@ -124,7 +124,7 @@ def platform(postgres, broker_port: int, tmp_path_factory: pytest.TempPathFactor
     )
     with connect(platform.database_url) as connection:
         connection.execute(
-            "INSERT INTO service.api_key (name, role, key_hash, created_at) VALUES ('desk', 'desk', %s, now())",
+            "INSERT INTO service.api_key (name, role, key_hash, created_at) VALUES ('agent', 'agent', %s, now())",
             (hash_key(platform.key),),
         )
         connection.execute("INSERT INTO service.product_model (code, name, kind) VALUES ('m', 'M', 'kind')")

@@ -31,7 +31,7 @@ def announce(database_url) -> Callable[..., None]:
     async def put(causes, topic, asset_id, now) -> None:
         connection = await psycopg.AsyncConnection.connect(database_url, row_factory=dict_row)
         async with connection:
-            call = Call(connection, now, Principal(1, "test", "service"))
+            call = Call(connection, now, Principal("key:1", "test", "service"))
             for cause in causes:
                 await service.announce(
                     call,

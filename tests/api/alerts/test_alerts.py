@@ -79,7 +79,7 @@ def test_a_name_is_taken_once(admin) -> None:
 
 
 def test_targets_are_for_administrators_only(api) -> None:
-    for role in ("desk", "dispatcher", "technician", "service"):
+    for role in ("agent", "dispatcher", "technician", "service"):
         with api.client(role) as client:
             with pytest.raises(ProblemError) as refused:
                 client.post("/v1/alert-targets", LOG)
@@ -123,7 +123,7 @@ def test_alerts_are_listed_by_state_topic_and_serial(api, admin, announce) -> No
     announce("job:1:waiting", topic="job.waiting")
     with connect(api.database_url) as connection:
         connection.execute("UPDATE service.alert SET state = 'dead' WHERE topic = 'job.waiting'")
-    with api.client("desk") as desk:
+    with api.client("agent") as desk:
         (of_asset,) = desk.pages("/v1/alerts", serial="HD5-1")
         assert (of_asset["cause"], of_asset["target"], of_asset["serial"]) == ("ticket:1:opened", "log", "HD5-1")
         assert of_asset["created_at"] == "2015-07-01T03:00:00Z"

@@ -16,7 +16,7 @@ ASSET = {"serial": "HD5-1", "model": "HD-5", "installed_at": "2026-01-01T00:00:0
 
 @pytest.fixture
 def desk(api):
-    with api.client("desk") as client:
+    with api.client("agent") as client:
         client.post("/v1/product-models", MODEL)
         client.post("/v1/assets", ASSET)
         yield client
@@ -33,7 +33,7 @@ def test_an_asset_is_registered_read_and_changed(desk) -> None:
 
 
 def test_a_change_needs_if_match(api, desk) -> None:
-    headers = {"Authorization": f"Bearer {api.keys['desk']}"}
+    headers = {"Authorization": f"Bearer {api.keys['agent']}"}
     answer = httpx.patch(f"{api.url}/v1/assets/HD5-1", json={}, headers=headers)
     assert (answer.status_code, answer.json()["type"]) == (428, "/problems/if-match-missing")
 

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from api.conventions.limits import Limiter
 from api.devices.authority import CA_CERTIFICATE, CA_KEY, Authority, make_authority
 from api.devices.broker_files import BrokerFiles
-from api.devices.limits import Limiter
 from api.devices.provisioning import Provisioning, read_accounts
 from careloop.client import CareloopClient, ProblemError
 

@@ -8,7 +8,7 @@ import httpx
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from api.devices.limits import Limiter
+from api.conventions.limits import Limiter
 from api.devices.passwords import is_password
 from api.devices.provisioning import Provisioning
 from careloop.client import ProblemError
@@ -27,7 +27,7 @@ def test_a_claim_key_is_shown_once_listed_and_revoked(server, admin, make_key, r
     refused = refusal(server.claim, {"claim_key": key, "serial": "KW-0001"})
     assert (refused.status, refused.type) == (401, "/problems/claim-key-refused")
     assert refusal(admin.post, "/v1/devices/claim-keys/999/revoke", {}).status == 404
-    with server.client("desk") as desk:
+    with server.client("agent") as desk:
         assert refusal(make_key, desk).status == 403
 
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from api.conventions.limits import Limiter
 from api.devices.broker_files import acl_lines, password_lines
-from api.devices.limits import Limiter
 from api.devices.passwords import hash_password, is_password, password_from
 from api.devices.provisioning import Provisioning, read_accounts
 from api.devices.rules import (

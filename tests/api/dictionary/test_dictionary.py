@@ -21,7 +21,7 @@ def desk(api):
                 "INSERT INTO telemetry.model_metric SELECT 'HD-5', metric_id, '2026-06-30Z' FROM m",
                 (name, unit),
             )
-    with api.client("desk") as client:
+    with api.client("agent") as client:
         yield client
 
 

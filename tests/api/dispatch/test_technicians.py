@@ -49,6 +49,6 @@ def test_every_bad_field_is_named(workshop, refusal) -> None:
 
 
 def test_the_desk_reads_technicians_and_makes_none(api, workshop, refusal) -> None:
-    with api.client("desk") as desk:
+    with api.client("agent") as desk:
         assert len(desk.get("/v1/technicians")["items"]) == 1
         assert refusal(desk.post, "/v1/technicians", ADA).status == 403

@@ -30,7 +30,7 @@ def letters(api):
 
 
 def test_letters_are_listed_filtered_counted_and_read(api, letters) -> None:
-    with api.client("desk") as desk:
+    with api.client("agent") as desk:
         listed = list(desk.pages("/v1/dead-letters"))
         assert [letter["reason"] for letter in listed] == ["unknown_asset", "unknown_asset", "malformed"]
         assert len(list(desk.pages("/v1/dead-letters", reason="unknown_asset", serial="S1"))) == 1
@@ -49,7 +49,7 @@ def test_letters_are_listed_filtered_counted_and_read(api, letters) -> None:
 
 
 def test_a_replay_must_say_what_it_means(api, letters) -> None:
-    with api.client("desk") as desk:
+    with api.client("agent") as desk:
         with pytest.raises(ProblemError, match="say which"):
             desk.post("/v1/dead-letters/replays", {})
         with pytest.raises(ProblemError, match="there is no dead letter 77"):
@@ -77,5 +77,5 @@ def test_the_command_line_replays_what_was_mended(api, letters) -> None:
     assert done.stdout.strip() == (
         "2 messages tried again: 1 settled, 1 still among the dead letters; 1 readings and 0 events added"
     )
-    with api.client("desk") as desk:
+    with api.client("agent") as desk:
         assert [letter["reason"] for letter in desk.pages("/v1/dead-letters")] == ["unknown_asset", "malformed"]

@@ -35,7 +35,7 @@ def test_live_and_ready_need_no_key_and_say_what_they_looked_at(api):
 
 
 @pytest.mark.parametrize(
-    ("role", "status"), [("admin", 200), ("service", 200), ("desk", 403), ("technician", 403), (None, 401)]
+    ("role", "status"), [("admin", 200), ("service", 200), ("agent", 403), ("technician", 403), (None, 401)]
 )
 def test_metrics_are_for_services_and_admins(api, role, status):
     headers = {"Authorization": f"Bearer {api.keys[role]}"} if role else {}
@@ -43,7 +43,7 @@ def test_metrics_are_for_services_and_admins(api, role, status):
 
 
 def test_requests_are_counted_by_route_and_status_and_not_by_what_people_type(api):
-    headers = {"Authorization": f"Bearer {api.keys['desk']}"}
+    headers = {"Authorization": f"Bearer {api.keys['agent']}"}
     for path in ("/v1/assets/NONE-1", "/v1/assets/NONE-2", f"/nothing/{uuid.uuid4()}"):
         assert httpx.get(api.url + path, headers=headers).status_code == 404
     httpx.request("BREW", api.url + "/v1/assets", headers=headers)

@@ -5,7 +5,7 @@ from careloop.database.engine import connect
 
 @pytest.fixture
 def desk(api):
-    with api.client("desk") as client:
+    with api.client("agent") as client:
         yield client
 
 

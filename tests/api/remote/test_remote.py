@@ -14,7 +14,7 @@ SETTINGS = {"sources": {"plc": {"interval_s": 5}}, "batching": {"interval_s": 2.
 AGENT = "/v1/agents/gw-1"
 
 
-def put(api, path: str, body: object, *, role: str = "desk", **headers: str) -> httpx.Response:
+def put(api, path: str, body: object, *, role: str = "agent", **headers: str) -> httpx.Response:
     return httpx.put(
         api.url + path, json=body, headers={"Authorization": f"Bearer {api.keys[role]}", **headers}, timeout=30
     )
@@ -85,7 +85,7 @@ def test_settings_that_cannot_be_kept_name_their_field(api, seen, settings, fiel
 
 def test_not_a_number_is_refused(api, seen) -> None:
     seen("gw-1")
-    headers = {"Authorization": f"Bearer {api.keys['desk']}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {api.keys['agent']}", "Content-Type": "application/json"}
     text = '{"settings": {"batching": {"interval_s": NaN}}}'
     refused = httpx.put(f"{api.url}{AGENT}/config", content=text, headers=headers)
     assert (refused.status_code, "batching.interval_s" in refused.json()["detail"]) == (422, True)

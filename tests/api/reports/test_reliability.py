@@ -18,7 +18,7 @@ MODEL = {"code": "HD-5", "name": "HD 5/15", "kind": "pressure_washer", "componen
 @pytest.fixture
 def fleet(api):
     """Two assets; the pump of one failed after 240 hours, seen coming 24 hours ahead."""
-    with api.client("desk") as desk:
+    with api.client("agent") as desk:
         desk.post("/v1/product-models", MODEL)
         for serial in ("A", "B"):
             desk.post("/v1/assets", {"serial": serial, "model": "HD-5", "installed_at": "2015-01-01T00:00:00Z"})
@@ -43,13 +43,13 @@ def fleet(api):
     return api
 
 
-def get(api, *, role="desk", **arguments) -> httpx.Response:
+def get(api, *, role="agent", **arguments) -> httpx.Response:
     headers = {"Authorization": f"Bearer {api.keys[role]}", **arguments.pop("headers", {})}
     return httpx.get(api.url + PATH, headers=headers, params=arguments, timeout=60)
 
 
 def test_the_figures_as_json(fleet) -> None:
-    with fleet.client("desk") as desk:
+    with fleet.client("agent") as desk:
         report = desk.get(PATH, to="2015-01-21T00:00:00Z", component=PUMP)
     (group,) = report["groups"]
     assert (group["component"], group["exposure_hours"], group["failures"]) == (PUMP, 960.0, 1)
@@ -69,7 +69,7 @@ def test_the_figures_as_json(fleet) -> None:
 
 
 def test_facts_count_strictly_before_the_time_of_the_call(fleet) -> None:
-    with fleet.client("desk") as desk:
+    with fleet.client("agent") as desk:
         for now, failures in (("2015-01-11T00:00:00Z", 0), ("2015-01-11T00:00:01Z", 1)):
             answer = get(fleet, headers={"Careloop-Now": now}, to="2030-01-01T00:00:00Z")
             report = answer.json()
@@ -91,7 +91,7 @@ BAD_QUERIES = [
 
 
 def test_a_bad_query_is_named(fleet) -> None:
-    with fleet.client("desk") as desk:
+    with fleet.client("agent") as desk:
         for query, field in BAD_QUERIES:
             with pytest.raises(ProblemError) as refused:
                 desk.get(PATH, **query)
@@ -159,7 +159,7 @@ def test_a_browser_logs_in_with_the_key_as_password(fleet) -> None:
     asked = httpx.get(fleet.url + PATH, headers=HTML)
     assert asked.status_code == 401
     assert asked.headers["www-authenticate"].startswith("Basic ")
-    shown = httpx.get(fleet.url + PATH, headers=HTML, auth=("anybody", fleet.keys["desk"]), timeout=60)
+    shown = httpx.get(fleet.url + PATH, headers=HTML, auth=("anybody", fleet.keys["agent"]), timeout=60)
     assert (shown.status_code, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
     for password in ("wrong", ""):
         refused = httpx.get(fleet.url + PATH, headers=HTML, auth=("anybody", password))

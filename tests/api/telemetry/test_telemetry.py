@@ -22,7 +22,7 @@ class Desk:
     """A client, and a way to have machines send something."""
 
     def __init__(self, api, connection) -> None:
-        self.client = api.client("desk")
+        self.client = api.client("agent")
         self.connection = connection
         self.now = NOW
         self.writer = Writer(

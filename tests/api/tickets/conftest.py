@@ -16,7 +16,7 @@ MODEL = {
 
 @pytest.fixture
 def desk(api) -> Iterator[CareloopClient]:
-    with api.client("desk") as client:
+    with api.client("agent") as client:
         client.post("/v1/product-models", MODEL)
         client.post("/v1/product-models", {"code": "OTHER", "name": "Other", "kind": "robot", "components": []})
         site = client.post("/v1/sites", {"name": "Hotel Post", "time_zone": "Asia/Shanghai"})

@@ -86,7 +86,7 @@ def test_a_ticket_is_opened_and_read(api, desk) -> None:
 
 
 def test_the_answer_carries_status_etag_and_place(api, desk) -> None:
-    headers = {"Authorization": f"Bearer {api.keys['desk']}", "Careloop-Now": NOW.isoformat()}
+    headers = {"Authorization": f"Bearer {api.keys['agent']}", "Careloop-Now": NOW.isoformat()}
     answer = httpx.post(f"{api.url}/v1/tickets", json=PREVENTIVE, headers=headers)
     assert (answer.status_code, answer.headers["ETag"]) == (201, '"1"')
     assert answer.headers["Location"] == f"/v1/tickets/{answer.json()['ticket_id']}"
@@ -148,7 +148,7 @@ def test_no_report_is_lost_when_the_case_ends_at_the_same_time(api, desk) -> Non
         start = Barrier(2)
 
         def end(case=case, start=start):
-            with api.client("desk") as client:
+            with api.client("agent") as client:
                 start.wait()
                 return move(client, case, "resolved", outcome="no_fault_found")
 
@@ -209,7 +209,7 @@ def test_a_bad_field_is_named_and_nothing_is_opened(desk) -> None:
 
 
 def test_evidence_that_is_no_json_is_refused(api, desk) -> None:
-    headers = {"Authorization": f"Bearer {api.keys['desk']}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {api.keys['agent']}", "Content-Type": "application/json"}
     for number in ("NaN", "Infinity", "1e999", '"\\ud800"'):
         text = f'{{"kind": "complaint", "serial": "HD5-1", "title": "x", "evidence": {{"value": {number}}}}}'
         answer = httpx.post(f"{api.url}/v1/tickets", content=text, headers=headers)
@@ -383,7 +383,7 @@ def test_a_ticket_is_changed_by_whoever_has_seen_it(desk) -> None:
 
 def test_a_change_needs_if_match(api, desk) -> None:
     ticket = desk.open_ticket(PREVENTIVE, now=NOW)
-    headers = {"Authorization": f"Bearer {api.keys['desk']}"}
+    headers = {"Authorization": f"Bearer {api.keys['agent']}"}
     answer = httpx.patch(f"{api.url}/v1/tickets/{ticket['ticket_id']}", json={}, headers=headers)
     assert answer.status_code == 428
 
@@ -412,7 +412,7 @@ def test_two_changes_of_one_version_cannot_both_win(api, desk) -> None:
     start = Barrier(4)
 
     def change(number):
-        with api.client("desk") as client:
+        with api.client("agent") as client:
             start.wait()
             try:
                 client.patch(f"/v1/tickets/{ticket['ticket_id']}", {"title": f"Title {number}"}, version=1, now=NOW)
@@ -513,7 +513,7 @@ def test_two_transitions_at_once_follow_the_table(api, desk) -> None:
     start = Barrier(4)
 
     def cancel(_):
-        with api.client("desk") as client:
+        with api.client("agent") as client:
             start.wait()
             try:
                 move(client, ticket, "cancelled")

@@ -9,7 +9,7 @@ from careloop.client import CareloopClient
 
 @pytest.fixture
 def desk(api) -> Iterator[CareloopClient]:
-    with api.client("desk") as client:
+    with api.client("agent") as client:
         client.post("/v1/product-models", {"code": "HD-5", "name": "HD 5/15", "kind": "pressure_washer"})
         site = client.post("/v1/sites", {"name": "Hotel Post", "time_zone": "Asia/Shanghai"})
         asset = {"model": "HD-5", "installed_at": "2025-01-01T00:00:00Z", "site_id": site["site_id"]}

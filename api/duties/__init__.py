@@ -1,0 +1,1 @@
+"""What falls due without a call: clocks that trip, spans that end, questions to be asked."""
