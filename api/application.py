@@ -16,6 +16,7 @@ from api.alerts.delivery import DeliveryLimits, delivering
 from api.alerts.routes import router as alerts
 from api.assets.routes import router as assets
 from api.conventions import problems
+from api.customers.routes import router as customers
 from api.devices.broker_files import BrokerFiles, keeping_files
 from api.devices.provisioning import Provisioning
 from api.devices.routes import open_router as devices_without_key
@@ -24,6 +25,9 @@ from api.dictionary.routes import router as dictionary
 from api.dispatch.routes import router as dispatch
 from api.duties.routes import router as duties
 from api.duties.service import Duty, performing
+from api.files.routes import router as files
+from api.files.routes import upload_router as file_upload
+from api.files.service import run_due as remove_orphaned_files
 from api.intake.routes import router as intake
 from api.observation.routes import metrics_router, probes_router
 from api.observation.tracing import Tracing
@@ -46,6 +50,7 @@ ROUTERS = (
     probes_router,
     metrics_router,
     access,
+    customers,
     assets,
     devices_without_key,
     devices,
@@ -53,6 +58,8 @@ ROUTERS = (
     intake,
     remote,
     alerts,
+    file_upload,
+    files,
     parts,
     warranty,
     tickets,
@@ -65,7 +72,7 @@ ROUTERS = (
 )
 
 # What falls due without a call, in the order in which it is done.
-DUTIES: tuple[Duty, ...] = ()
+DUTIES: tuple[Duty, ...] = (Duty("orphaned-files", remove_orphaned_files),)
 
 
 def create_app(
@@ -76,6 +83,7 @@ def create_app(
     connections: int = 10,
     deliver_alerts: DeliveryLimits | None = None,
     duties_every_s: float | None = None,
+    largest_file_bytes: int = 10 * 2**20,
     provisioning: Provisioning | None = None,
     broker_files: BrokerFiles | None = None,
     observed: Observed | None = None,
@@ -89,6 +97,7 @@ def create_app(
         connections: Largest number of database connections.
         deliver_alerts: Deliver the outbox too, within these limits.
         duties_every_s: Do by itself what is due, with such a pause between rounds; only when asked if None.
+        largest_file_bytes: Limit of an uploaded file.
         provisioning: How devices get identities; without, by password only.
         broker_files: Keep Mosquitto's files up to date too.
         observed: What it is watched and counted by.
@@ -124,6 +133,7 @@ def create_app(
     app.state.clock = clock
     app.state.now = now
     app.state.duties = DUTIES
+    app.state.largest_file_bytes = largest_file_bytes
     app.state.provisioning = provisioning or Provisioning()
     app.state.probes = Probes("api", seen.watchdog, {"database": database_check(database_url, "api")}, seen.clock)
     app.state.render_metrics = render_from(seen.registry)

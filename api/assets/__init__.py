@@ -1,1 +1,1 @@
-"""Product models, customers, sites and assets."""
+"""Product models and assets."""

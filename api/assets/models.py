@@ -1,4 +1,4 @@
-"""Bodies and answers of product models, customers, sites and assets."""
+"""Bodies and answers of product models and assets."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -6,9 +6,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from api.conventions.models import Answer, Body, Count, Currency, Id, Minor, Name, Serial, Text, Time
-
-Latitude = Annotated[float, Field(ge=-90, le=90)]
-Longitude = Annotated[float, Field(ge=-180, le=180)]
 
 
 class Metric(Body):
@@ -63,45 +60,6 @@ class ProductModel(Answer):
     metrics: list[Metric]
     components: list[Component]
     version: int
-
-
-class NewCustomer(Body):
-    """A customer."""
-
-    name: Name
-    language: Annotated[str, Field(pattern="^[a-z]{2}(-[A-Z]{2})?$")] = "en"
-
-
-class Customer(Answer):
-    """A customer."""
-
-    customer_id: int
-    name: str
-    language: str
-    version: int
-
-
-class NewSite(Body):
-    """Where assets stand."""
-
-    name: Name
-    customer_id: Id | None = None
-    territory: Name = "default"
-    latitude: Latitude | None = None
-    longitude: Longitude | None = None
-    time_zone: Name = "UTC"
-
-
-class Site(Answer):
-    """Where assets stand."""
-
-    site_id: int
-    name: str
-    customer_id: int | None
-    territory: str
-    latitude: float | None
-    longitude: float | None
-    time_zone: str
 
 
 class NewWarrantyTerm(Body):

@@ -37,29 +37,6 @@ WHERE m.model_id > %(after_id)s AND (%(code)s::text IS NULL OR m.code = %(code)s
 ORDER BY m.model_id
 LIMIT %(fetch)s
 
--- name: insert_customer
-INSERT INTO service.customer (name, language) VALUES (%(name)s, %(language)s)
-RETURNING customer_id, name, language, version
-
--- name: list_customers
-SELECT customer_id, name, language, version
-FROM service.customer
-WHERE customer_id > %(after_id)s
-ORDER BY customer_id
-LIMIT %(fetch)s
-
--- name: insert_site
-INSERT INTO service.site (name, customer_id, territory, latitude, longitude, time_zone)
-VALUES (%(name)s, %(customer_id)s, %(territory)s, %(latitude)s, %(longitude)s, %(time_zone)s)
-RETURNING site_id, name, customer_id, territory, latitude, longitude, time_zone
-
--- name: list_sites
-SELECT site_id, name, customer_id, territory, latitude, longitude, time_zone
-FROM service.site
-WHERE site_id > %(after_id)s
-ORDER BY site_id
-LIMIT %(fetch)s
-
 -- name: insert_asset
 INSERT INTO service.asset (serial, model_id, site_id, installed_at, attributes, created_at)
 SELECT %(serial)s, model_id, %(site_id)s, %(installed_at)s, %(attributes)s, %(now)s
@@ -78,9 +55,6 @@ SELECT 1 AS there FROM service.product_model WHERE code = %(model)s
 
 -- name: site_exists
 SELECT 1 AS there FROM service.site WHERE site_id = %(site_id)s
-
--- name: customer_exists
-SELECT 1 AS there FROM service.customer WHERE customer_id = %(customer_id)s
 
 -- name: list_assets
 SELECT a.asset_id, a.serial, m.code AS model, m.kind, a.site_id, coalesce(s.territory, 'default') AS territory,

@@ -1,4 +1,4 @@
-"""`/v1/product-models`, `/v1/customers`, `/v1/sites`, `/v1/assets`."""
+"""`/v1/product-models`, `/v1/assets`."""
 
 from typing import Annotated, Literal
 
@@ -8,13 +8,9 @@ from api.assets import service
 from api.assets.models import (
     Asset,
     AssetChange,
-    Customer,
     NewAsset,
-    NewCustomer,
     NewProductModel,
-    NewSite,
     ProductModel,
-    Site,
 )
 from api.conventions.call import CallRoute, CurrentCall, allow
 from api.conventions.etags import IfMatch, require_version, tag
@@ -47,32 +43,6 @@ async def list_product_models(page: CurrentPage, call: CurrentCall) -> Page[Prod
 async def get_product_model(code: Name, call: CurrentCall) -> ProductModel:
     """One product model."""
     return ProductModel(**await service.get_model(call, code))
-
-
-@router.post("/customers", status_code=201, dependencies=DESK)
-async def create_customer(body: NewCustomer, call: CurrentCall) -> Customer:
-    """Add a customer."""
-    return Customer(**await service.create_customer(call, body))
-
-
-@router.get("/customers", dependencies=EVERYBODY)
-async def list_customers(page: CurrentPage, call: CurrentCall) -> Page[Customer]:
-    """All customers."""
-    rows = await (await call.connection.execute(service.SQL["list_customers"], page.parameters)).fetchall()
-    return Page[Customer].model_validate(page.page(rows, "customer_id"))
-
-
-@router.post("/sites", status_code=201, dependencies=DESK)
-async def create_site(body: NewSite, call: CurrentCall) -> Site:
-    """Add a site."""
-    return Site(**await service.create_site(call, body))
-
-
-@router.get("/sites", dependencies=EVERYBODY)
-async def list_sites(page: CurrentPage, call: CurrentCall) -> Page[Site]:
-    """All sites."""
-    rows = await (await call.connection.execute(service.SQL["list_sites"], page.parameters)).fetchall()
-    return Page[Site].model_validate(page.page(rows, "site_id"))
 
 
 @router.post("/assets", status_code=201, dependencies=DESK)

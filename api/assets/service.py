@@ -1,12 +1,11 @@
-"""What is done with product models, customers, sites and assets."""
+"""What is done with product models and assets."""
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from api.assets.models import AssetChange, NewAsset, NewCustomer, NewProductModel, NewSite, NewWarrantyTerm
+from api.assets.models import AssetChange, NewAsset, NewProductModel, NewWarrantyTerm
 from api.conventions.call import Call
 from api.conventions.etags import changed_meanwhile
 from api.conventions.problems import Problem
@@ -59,24 +58,6 @@ async def get_model(call: Call, code: str) -> DictRow:
     if row is None:
         raise Problem.not_found("product model", code)
     return row
-
-
-async def create_customer(call: Call, body: NewCustomer) -> DictRow:
-    """Add a customer."""
-    return await _one(call, "insert_customer", body.model_dump())
-
-
-async def create_site(call: Call, body: NewSite) -> DictRow:
-    """Add a site.
-
-    Raises:
-        Problem: 422 for an unknown customer or time zone.
-    """
-    if body.time_zone not in available_timezones():
-        raise Problem.bad_field("body.time_zone", f"{body.time_zone} is not an IANA time zone, e.g. Asia/Shanghai")
-    if body.customer_id is not None:
-        await _require(call, "customer_exists", "body.customer_id", customer_id=body.customer_id)
-    return await _one(call, "insert_site", body.model_dump())
 
 
 async def create_asset(call: Call, body: NewAsset) -> DictRow:

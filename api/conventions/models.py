@@ -40,3 +40,5 @@ Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 # Numbers from callers that PostgreSQL must be able to hold.
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Field(ge=1, le=10**6)]
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+Longitude = Annotated[float, Field(ge=-180, le=180)]

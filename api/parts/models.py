@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from api.assets.models import Latitude, Longitude
-from api.conventions.models import Answer, Body, Count, Currency, Id, Minor, Name
+from api.conventions.models import Answer, Body, Count, Currency, Id, Latitude, Longitude, Minor, Name
 from api.parts.rules import WarehouseKind
 
 ReservationState = Literal["reserved", "consumed", "released"]
