@@ -25,6 +25,8 @@ from api.dictionary.routes import router as dictionary
 from api.dispatch.routes import router as dispatch
 from api.duties.routes import router as duties
 from api.duties.service import Duty, performing
+from api.feed.delivery import FeedLimits, feeding
+from api.feed.routes import router as feed
 from api.files.routes import router as files
 from api.files.routes import upload_router as file_upload
 from api.files.service import run_due as remove_orphaned_files
@@ -68,6 +70,7 @@ ROUTERS = (
     outcomes,
     reports,
     telemetry,
+    feed,
     duties,
 )
 
@@ -82,6 +85,7 @@ def create_app(
     now: Callable[[], datetime],
     connections: int = 10,
     deliver_alerts: DeliveryLimits | None = None,
+    deliver_feed: FeedLimits | None = None,
     duties_every_s: float | None = None,
     largest_file_bytes: int = 10 * 2**20,
     provisioning: Provisioning | None = None,
@@ -96,6 +100,7 @@ def create_app(
         now: The system clock.
         connections: Largest number of database connections.
         deliver_alerts: Deliver the outbox too, within these limits.
+        deliver_feed: Post changes to webhooks too, within these limits.
         duties_every_s: Do by itself what is due, with such a pause between rounds; only when asked if None.
         largest_file_bytes: Limit of an uploaded file.
         provisioning: How devices get identities; without, by password only.
@@ -119,6 +124,7 @@ def create_app(
             async with (
                 watching(pool, seen),
                 delivering(pool, deliver_alerts, now),
+                feeding(pool, deliver_feed, now),
                 performing(pool, DUTIES, duties_every_s, now),
                 keeping_files(pool, broker_files, app.state.provisioning, now),
             ):

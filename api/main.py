@@ -20,6 +20,7 @@ from api.devices.authority import Authority, make_authority
 from api.devices.broker_files import BrokerFiles, write_once
 from api.devices.provisioning import Provisioning, read_accounts
 from api.devices.rules import OtherTopics
+from api.feed.delivery import FeedLimits
 from api.observation.watching import Observed
 from api.settings import ApiSettings, DeviceSettings, listed
 from careloop.database.engine import connect
@@ -49,8 +50,10 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
         now=_now,
         connections=settings.api_connections,
         deliver_alerts=_limits(settings) if settings.alert_delivery else None,
+        deliver_feed=FeedLimits(settings.alert_attempts, settings.alert_lease_s) if settings.alert_delivery else None,
         # With the time of replays and tests, what is due is for whoever gives the time to say.
         duties_every_s=settings.duties_every_s if settings.clock == "system" else None,
+        largest_file_bytes=settings.file_largest_bytes,
         provisioning=_provisioning(settings),
         broker_files=_broker_files(settings, settings.mosquitto_directory),
         observed=observed,

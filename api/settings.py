@@ -105,7 +105,10 @@ class ApiSettings(DeviceSettings):
     duties_every_s: float = Field(
         5.0, gt=0, le=3600, description="how often to look for what is due, e.g. service levels that trip"
     )
-    alert_delivery: bool = Field(True, description="whether this process delivers alerts; any number may")
+    file_largest_bytes: int = Field(
+        10 * 2**20, ge=1024, le=2**28, description="largest file that may be uploaded, bytes"
+    )
+    alert_delivery: bool = Field(True, description="whether this process delivers alerts and webhooks; any number may")
     alert_attempts: int = Field(20, ge=1, le=100, description="an alert is dead after so many failed attempts")
     alert_lease_s: float = Field(
         120.0, ge=1.0, le=3600.0, description="alerts of a deliverer that died are taken over after so many seconds"
