@@ -18,17 +18,12 @@ from urllib.parse import quote, unquote, urlsplit
 import requests
 from apprise import Apprise, AppriseAsset
 from apprise.decorators import notify
-from standardwebhooks import Webhook
 
 from api.alerts.rules import event_of, message_id
+from api.conventions.webhooks import ANSWER_WITHIN_S, CONNECT_WITHIN_S, LONGEST_ERROR, post_signed
 
-# Connecting, and waiting for each piece of the answer.
-CONNECT_WITHIN_S = 5.0
-ANSWER_WITHIN_S = 10.0
 # What one delivery may usually take at most; claims are not held for less.
 SEND_WITHIN_S = CONNECT_WITHIN_S + ANSWER_WITHIN_S
-
-LONGEST_ERROR = 500
 
 _OWN_SCHEMES = {"careloop-file", "careloop-log"}
 
@@ -117,31 +112,11 @@ def _apprise(url: str) -> Send:
 
 def _webhook(url: str, secret: str) -> Send:
     session = requests.Session()
-    signer = Webhook(secret)
 
     def send(alert: Row, now: datetime) -> str | None:
-        body = json.dumps(event_of(alert))
-        identity = message_id(alert["alert_id"])
-        headers = {
-            "Content-Type": "application/cloudevents+json",
-            "User-Agent": "careloop",
-            "webhook-id": identity,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": signer.sign(identity, now, body),
-        }
-        try:
-            with session.post(
-                url,
-                data=body.encode(),
-                headers=headers,
-                timeout=(CONNECT_WITHIN_S, ANSWER_WITHIN_S),
-                # A receiver that moved is for an administrator to follow.
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
-                return None if 200 <= answer.status_code < 300 else f"HTTP {answer.status_code} {answer.reason}"
-        except requests.RequestException as error:
-            return f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
+        return post_signed(
+            session, url, [secret], identity=message_id(alert["alert_id"]), event=event_of(alert), now=now
+        )
 
     return send
 

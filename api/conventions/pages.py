@@ -86,6 +86,25 @@ CurrentPage = Annotated[PageRequest, Depends(PageRequest)]
 CurrentNamePage = Annotated[NamePageRequest, Depends(NamePageRequest)]
 
 
+def encode_cursor(number: int) -> str:
+    """The cursor that goes on after a number."""
+    return _encode(number)
+
+
+def decode_cursor(cursor: str, field: str) -> int:
+    """The number that a cursor in a field of a body goes on after.
+
+    Raises:
+        RequestValidationError: It is none, naming the field.
+    """
+    try:
+        return _decode(cursor)
+    except RequestValidationError as error:
+        message = "is not a cursor of this API; start without it"
+        place = {"loc": tuple(field.split(".")), "msg": message, "type": "value_error"}
+        raise RequestValidationError([place]) from error
+
+
 def _encode(mark: int | str) -> str:
     return base64.urlsafe_b64encode(str(mark).encode()).decode().rstrip("=")
 

@@ -1,0 +1,1 @@
+"""The change feed: every change of a state, to be read by cursor or pushed to webhooks."""
