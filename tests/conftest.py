@@ -134,8 +134,33 @@ class RunningApi:
         """A client with the key of a role; close it or leave it to the garbage collector."""
         return CareloopClient(self.url, self.keys[role])
 
+    def scoped_key(
+        self,
+        role: str,
+        *,
+        customer_id: int | None = None,
+        provider_id: int | None = None,
+        technician_id: int | None = None,
+    ) -> str:
+        """A new key of somebody who sees a part only: a customer, a partner's manager or technician."""
+        from api.conventions.authentication import hash_key
 
-ROLES = ("admin", "agent", "dispatcher", "technician", "service")
+        key = f"ck_test_{role}_{uuid.uuid4().hex}"
+        with connect(self.database_url) as connection:
+            connection.execute(
+                "INSERT INTO service.api_key (name, role, key_hash, created_at, customer_id, provider_id, technician_id)"
+                " VALUES (%s, %s, %s, '2000-01-01Z', %s, %s, %s)",
+                (f"test-{role}", role, hash_key(key), customer_id, provider_id, technician_id),
+            )
+        return key
+
+    def scoped_client(self, role: str, **bound: int) -> CareloopClient:
+        """A client with such a key: `customer_id`, `provider_id`, `technician_id`."""
+        return CareloopClient(self.url, self.scoped_key(role, **bound))
+
+
+# Those that see everything, with a key each; for the others see RunningApi.scoped_key.
+ROLES = ("admin", "desk_lead", "agent", "dispatcher", "technician", "engineer", "service")
 
 
 @contextmanager
