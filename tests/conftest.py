@@ -148,7 +148,8 @@ class RunningApi:
         key = f"ck_test_{role}_{uuid.uuid4().hex}"
         with connect(self.database_url) as connection:
             connection.execute(
-                "INSERT INTO service.api_key (name, role, key_hash, created_at, customer_id, provider_id, technician_id)"
+                "INSERT INTO service.api_key"
+                " (name, role, key_hash, created_at, customer_id, provider_id, technician_id)"
                 " VALUES (%s, %s, %s, '2000-01-01Z', %s, %s, %s)",
                 (f"test-{role}", role, hash_key(key), customer_id, provider_id, technician_id),
             )
