@@ -10,7 +10,7 @@ ALTER TABLE service.ticket
     ADD COLUMN service_mode    text CHECK (service_mode IN ('on_site', 'mail_in', 'drop_off', 'remote')),
     ADD COLUMN owner_user_id   bigint REFERENCES service.app_user,
     ADD COLUMN queue           text CHECK (queue <> ''),
-    ADD COLUMN contact_id      bigint,
+    ADD COLUMN contact_id      bigint REFERENCES service.contact,
     ADD COLUMN reopened_count  integer NOT NULL DEFAULT 0 CHECK (reopened_count >= 0),
     ADD COLUMN merged_into     bigint REFERENCES service.ticket CHECK (merged_into <> ticket_id),
     ADD COLUMN updated_at      timestamptz NOT NULL DEFAULT service.current_time_of_call(),
@@ -23,15 +23,6 @@ ALTER TABLE service.ticket
     ADD CONSTRAINT ticket_about CHECK (asset_id IS NOT NULL OR customer_id IS NOT NULL),
     ADD CONSTRAINT ticket_merged CHECK ((state = 'merged') = (merged_into IS NOT NULL));
 UPDATE service.ticket SET updated_at = coalesce(closed_at, opened_at);
-
--- The contact belongs to a customer; where the customers' migration is not there yet, the key comes with it.
-DO $$
-BEGIN
-    IF to_regclass('service.contact') IS NOT NULL THEN
-        ALTER TABLE service.ticket ADD FOREIGN KEY (contact_id) REFERENCES service.contact;
-    END IF;
-END
-$$;
 
 -- A merged case is over, too.
 DROP INDEX service.ticket_one_open_case;
@@ -47,6 +38,13 @@ CREATE INDEX ticket_job_wanted ON service.ticket (ticket_id)
 CREATE INDEX ticket_owner ON service.ticket (owner_user_id, ticket_id) WHERE owner_user_id IS NOT NULL;
 CREATE INDEX ticket_owner_active ON service.ticket (owner_user_id, ticket_id)
     WHERE owner_user_id IS NOT NULL AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+CREATE INDEX ticket_active ON service.ticket (ticket_id)
+    WHERE state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+CREATE INDEX ticket_provider_active ON service.ticket (provider_id, ticket_id)
+    WHERE provider_id IS NOT NULL AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+DROP INDEX service.ticket_kind;
+CREATE INDEX ticket_kind ON service.ticket (kind, ticket_id);
+CREATE INDEX ticket_kind_state ON service.ticket (kind, state, ticket_id);
 CREATE INDEX ticket_queue ON service.ticket (queue, ticket_id) WHERE queue IS NOT NULL;
 CREATE INDEX ticket_queue_active ON service.ticket (queue, ticket_id)
     WHERE queue IS NOT NULL AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
@@ -142,3 +140,157 @@ CALL service.guard('service.ticket_link',
     'AND EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_link.to_ticket_id)', 'link_id');
 CALL service.guard('service.ticket_route', 'true', 'route_id');
 CALL service.guard('service.ticket_filter', 'false', 'filter_id');
+
+-- Finding by words ---------------------------------------------------------------------------------
+
+-- In a table of its own, so that a ticket that moves does not write its words anew.
+CREATE TABLE service.ticket_search (
+    ticket_id  bigint PRIMARY KEY REFERENCES service.ticket ON DELETE CASCADE,
+    -- A: title, component, serial number. B: the customer's name. C: description, what was said with the customer.
+    -- D: internal notes. Besides, '#n' for the n-th stretch of 8,192 ticket numbers, '@cN' for the customer and '@pN' for
+    -- the partner: no word of people has a '#' or '@' in it.
+    words      tsvector NOT NULL
+);
+-- What waits to be sorted in is read whole by each search, so little may wait.
+CREATE INDEX ticket_search_words ON service.ticket_search USING gin (words) WITH (gin_pending_list_limit = 128);
+-- An alert to a customer tells the ticket's number, so the number is taken before the row is written.
+CREATE FUNCTION service.next_ticket_id() RETURNS bigint LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog AS
+$$ SELECT nextval('service.ticket_ticket_id_seq') $$;
+
+CALL service.guard('service.ticket_search',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_search.ticket_id)', 'ticket_id', audited => false,
+    personal => ARRAY['words']);
+
+-- The words of a text, each once: runs of letters and digits in small letters; of Chinese, Japanese and Korean each
+-- character and each pair of neighbours, since nothing stands between their words. api/tickets/search.py does the same.
+CREATE FUNCTION service.words_of(said text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog AS $$
+DECLARE
+    plain text := lower(normalize(said, NFKC));
+    words text[];
+BEGIN
+    IF plain ~ '[\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]' THEN
+        SELECT array_agg(DISTINCT substr(run[1], place, width)) INTO words
+        FROM regexp_matches(plain,
+                 '[\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+', 'g') AS run,
+             generate_series(1, 2) AS width,
+             generate_series(1, length(run[1]) - width + 1) AS place;
+        plain := regexp_replace(plain,
+            '[\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+', ' ', 'g');
+    END IF;
+    plain := trim(regexp_replace(plain,
+        '[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00bf\u2000-\u206f\u20a0-\u2bff\u3000-\u3004\u3008-\u303f]+',
+        ' ', 'g'));
+    IF plain = '' THEN
+        RETURN coalesce(words, '{}');
+    END IF;
+    RETURN coalesce(words, '{}') || ARRAY(
+        SELECT DISTINCT left(word, 64) FROM unnest(string_to_array(plain, ' ')) AS word LIMIT 2000);
+END
+$$;
+
+CREATE FUNCTION service.vector_of(said text, weight text) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog AS $$
+BEGIN
+    IF said IS NULL OR said = '' THEN
+        RETURN ''::tsvector;
+    END IF;
+    RETURN coalesce(string_agg('''' || word || ''':1' || weight, ' '), '')::tsvector FROM unnest(service.words_of(said)) AS word;
+END
+$$;
+
+-- What was said and noted in a case; the room of conversations puts its own in the place of this one.
+CREATE FUNCTION service.ticket_words(of_ticket_id bigint, OUT said text, OUT noted text) LANGUAGE sql STABLE AS
+$$ SELECT NULL::text, NULL::text $$;
+
+-- Write the words of some tickets anew, e.g. after a load by COPY, where triggers were off.
+CREATE FUNCTION service.index_tickets(first_id bigint, last_id bigint) RETURNS void LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+    INSERT INTO service.ticket_search AS s (ticket_id, words)
+    SELECT t.ticket_id,
+           service.vector_of(concat_ws(' ', t.title, t.component, a.serial), 'A')
+           || service.vector_of(c.name, 'B')
+           || service.vector_of(concat_ws(' ', t.description, w.said), 'C')
+           || service.vector_of(w.noted, 'D')
+           || concat_ws(' ', '''#' || (t.ticket_id >> 13) || '''', '''@c' || t.customer_id || '''',
+                        '''@p' || t.provider_id || '''')::tsvector
+    FROM service.ticket t
+    LEFT JOIN service.asset a USING (asset_id)
+    LEFT JOIN service.customer c ON c.customer_id = t.customer_id
+    CROSS JOIN LATERAL service.ticket_words(t.ticket_id) AS w
+    WHERE t.ticket_id BETWEEN first_id AND last_id
+    ON CONFLICT (ticket_id) DO UPDATE SET words = excluded.words WHERE s.words <> excluded.words
+$$;
+
+CREATE FUNCTION service.index_ticket() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM service.index_tickets(NEW.ticket_id, NEW.ticket_id);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER searchable AFTER INSERT OR UPDATE OF title, description, component, asset_id, customer_id, provider_id
+    ON service.ticket FOR EACH ROW EXECUTE FUNCTION service.index_ticket();
+
+-- A name that is corrected or erased must not be found any more.
+CREATE FUNCTION service.index_customer() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF NEW.name <> OLD.name THEN
+        PERFORM service.index_tickets(t.ticket_id, t.ticket_id) FROM service.ticket t WHERE t.customer_id = NEW.customer_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER searchable AFTER UPDATE OF name ON service.customer
+    FOR EACH ROW EXECUTE FUNCTION service.index_customer();
+
+-- Tickets from `ground` to `top` that have the words, the newest stretches first, until there are enough or time is up:
+-- never all tickets of a word that stands in every second one. A scoped caller's own only, by what the call has said of it.
+-- Each hit has its score, and `bottom`, below which one may go on; without a hit one row tells the bottom only.
+CREATE FUNCTION service.search_tickets(asked tsquery, top bigint, ground bigint, wanted integer, within_ms integer)
+RETURNS TABLE (ticket_id bigint, score real, bottom bigint) LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_indexscan = off AS $$
+DECLARE
+    whose     text := concat_ws(' | ', '''@c' || service.scope_customer_id() || '''',
+                                '''@p' || service.scope_provider_id() || '''');
+    own       tsquery := CASE WHEN whose = '' THEN asked ELSE asked && whose::tsquery END;
+    until     timestamptz := clock_timestamp() + within_ms * interval '1 millisecond';
+    high      bigint := top >> 13;
+    low       bigint;
+    width     integer := 1;
+    ids       bigint[];
+    ranks     real[];
+    all_ids   bigint[] := '{}';
+    all_ranks real[] := '{}';
+BEGIN
+    WHILE high >= ground >> 13 AND cardinality(all_ids) < wanted AND clock_timestamp() < until LOOP
+        low := greatest(high - width + 1, ground >> 13);
+        SELECT array_agg(hit.ticket_id), array_agg(hit.rank) INTO ids, ranks
+        FROM (
+            SELECT s.ticket_id, ts_rank(s.words, asked) AS rank
+            FROM service.ticket_search s
+            WHERE s.words @@ (own && (SELECT string_agg('''#' || number || '''', ' | ')::tsquery
+                                      FROM generate_series(low, high) AS number))
+              AND s.ticket_id BETWEEN ground AND top
+            LIMIT 8193
+        ) hit;
+        IF cardinality(ids) > 8192 THEN
+            -- A word that got common: in smaller steps.
+            width := width / 2;
+            CONTINUE;
+        END IF;
+        all_ids := all_ids || ids;
+        all_ranks := all_ranks || ranks;
+        high := low - 1;
+        width := least(width * 2, 16);
+    END LOOP;
+    bottom := greatest((high + 1) << 13, ground);
+    IF cardinality(all_ids) = 0 THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    RETURN QUERY
+        SELECT hit.ticket_id, (hit.rank / (1 + (top - hit.ticket_id) / 65536.0))::real, search_tickets.bottom
+        FROM unnest(all_ids, all_ranks) AS hit (ticket_id, rank);
+END
+$$;
+SELECT service.index_tickets(0, 9223372036854775807);
