@@ -109,7 +109,36 @@ def _run_edge(options: argparse.Namespace) -> Mapping[str, Any]:
     return run(readings=options.readings, seconds=options.seconds)
 
 
+def _configure_api(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--database-url", help="a server where a database may be made; else an embedded one is started")
+    parser.add_argument("--customers", type=int, default=50_000, metavar="N")
+    parser.add_argument("--assets", type=int, default=300_000, metavar="N")
+    parser.add_argument("--tickets", type=int, default=2_000_000, metavar="N")
+    parser.add_argument("--per-second", type=float, default=50.0, metavar="N", help="requests of the mixed phase")
+    parser.add_argument("--seconds", type=float, default=60.0, metavar="N", help="length of the mixed phase")
+    parser.add_argument("--database", default="careloop_bench_api", metavar="NAME", help="of the database made")
+    parser.add_argument("--keep", action="store_true", help="leave the database in place")
+    parser.add_argument("--reuse", action="store_true", help="only ask, on the database left in place")
+
+
+def _run_api(options: argparse.Namespace) -> Mapping[str, Any]:
+    from bench.api.desk import Size  # noqa: PLC0415 - the overview must not need the libraries
+    from bench.api.main import run  # noqa: PLC0415 - the overview must not need the libraries
+
+    return run(
+        size=Size(options.customers, options.assets, options.tickets),
+        per_s=options.per_second,
+        seconds=options.seconds,
+        database_url=options.database_url,
+        database=options.database,
+        keep=options.keep,
+        reuse=options.reuse,
+    )
+
+
 BENCHMARKS: dict[str, Benchmark] = {
+    "api": Benchmark("the service desk over 300,000 machines and 2 million cases: times of answers, rates",
+                     _configure_api, _run_api),
     "chaos": Benchmark("agent, broker, ingest and database killed at random instants under load: lost, doubled",
                        _configure_chaos, _run_chaos),
     "edge": Benchmark("what an agent costs its device: processor, memory, bytes on the wire and on disk",

@@ -5,30 +5,27 @@ import platform
 import random
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
 from api.conventions.call import Call
 from api.conventions.roles import Principal
 from api.telemetry import service
 from api.telemetry.rules import Span
+from bench.own_database import own_database
 from bench.query import fleet
 from careloop.database.engine import Engine, connect
 from careloop.database.migrations import migrate, require_migrated
 from careloop.database.queries import load_queries
 from careloop.errors import CareloopError
-from careloop.stack.postgres import EmbeddedPostgres
 from ingest.maintenance import Maintenance
 from ingest.report.measure import measure_readings
 from ingest.settings import IngestSettings
@@ -45,7 +42,6 @@ WEEK = timedelta(days=7)
 PAGE = 100
 # How far the predictor reads back at each step, by its default.
 REREAD = timedelta(hours=12)
-EMBEDDED_SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "wal_compression": "on"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ def run(
         CareloopError: The database is there already, or isn't.
     """
     began_s = time.monotonic()
-    with _database(database_url, database, keep=keep or reuse, reuse=reuse) as url:
+    with own_database(database_url, database, keep=keep or reuse, reuse=reuse) as url:
         figures: dict[str, Any] = {"machine": _machine()}
         with connect(url) as connection:
             engine = require_migrated(connection) if reuse else migrate(connection)[0]
@@ -104,35 +100,6 @@ def run(
         figures |= _sizes(url)
         figures |= asyncio.run(_time_queries(url, runs))
     return figures
-
-
-@contextmanager
-def _database(server_url: str | None, name: str, *, keep: bool, reuse: bool) -> Iterator[str]:
-    with ExitStack() as stack:
-        if server_url is None:
-            if keep:
-                raise CareloopError(
-                    "--keep and --reuse need --database-url: the embedded server goes away with its data"
-                )
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="careloop-bench-")))
-            directory.chmod(0o711)
-            server = EmbeddedPostgres(directory / "postgres")
-            stack.callback(server.stop)
-            server.start(settings=EMBEDDED_SETTINGS)
-            server_url = server.url
-        url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-        if not reuse:
-            with connect(server_url) as connection:
-                try:
-                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-                except psycopg.errors.DuplicateDatabase as error:
-                    raise CareloopError(f"there is a database {name}: --reuse it, or drop it") from error
-        try:
-            yield url
-        finally:
-            if not keep:
-                with connect(server_url) as connection:
-                    connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _load(url: str, readings: int, assets: int, jitter_ms: float, deadline_s: float) -> Load:
@@ -217,7 +184,7 @@ async def _time_queries(url: str, runs: int) -> dict[str, Any]:
     ) as connection:
         rows = await (await connection.execute("SELECT asset_id, serial, kind FROM telemetry.asset")).fetchall()
         now = await _last_of(connection)
-        call = Call(connection, now + timedelta(seconds=1), Principal(1, "bench", "agent"))
+        call = Call(connection, now + timedelta(seconds=1), Principal("key:1", "bench", "agent"))
         metrics = [sensor.name for sensor in fleet.SENSORS]
         numbers = [row["metric_id"] for row in await (await connection.execute(PREDICTOR["metric_numbers"])).fetchall()]
         kinds = sorted({row["kind"] for row in rows})
