@@ -11,10 +11,18 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from api.access.routes import router as access
+from api.access.login import Entrance
+from api.access.routes import audit_router as audit
+from api.access.routes import keys_router as api_keys
+from api.access.routes import open_router as login
+from api.access.routes import own_router as own
+from api.access.routes import users_router as users
+from api.access.service import run_due as forget_ended_logins
 from api.alerts.delivery import DeliveryLimits, delivering
 from api.alerts.routes import router as alerts
+from api.assets.catalogue_routes import router as product_models
 from api.assets.routes import router as assets
+from api.assets.service import run_due as take_reported_firmware
 from api.conventions import problems
 from api.customers.routes import router as customers
 from api.devices.broker_files import BrokerFiles, keeping_files
@@ -51,8 +59,13 @@ from careloop.observability.probes import Probes
 ROUTERS = (
     probes_router,
     metrics_router,
-    access,
+    login,
+    own,
+    users,
+    api_keys,
+    audit,
     customers,
+    product_models,
     assets,
     devices_without_key,
     devices,
@@ -75,7 +88,11 @@ ROUTERS = (
 )
 
 # What falls due without a call, in the order in which it is done.
-DUTIES: tuple[Duty, ...] = (Duty("orphaned-files", remove_orphaned_files),)
+DUTIES: tuple[Duty, ...] = (
+    Duty("orphaned-files", remove_orphaned_files),
+    Duty("reported-firmware", take_reported_firmware),
+    Duty("ended-logins", forget_ended_logins),
+)
 
 
 def create_app(
@@ -88,6 +105,7 @@ def create_app(
     deliver_feed: FeedLimits | None = None,
     duties_every_s: float | None = None,
     largest_file_bytes: int = 10 * 2**20,
+    entrance: Entrance | None = None,
     provisioning: Provisioning | None = None,
     broker_files: BrokerFiles | None = None,
     observed: Observed | None = None,
@@ -103,6 +121,7 @@ def create_app(
         deliver_feed: Post changes to webhooks too, within these limits.
         duties_every_s: Do by itself what is due, with such a pause between rounds; only when asked if None.
         largest_file_bytes: Limit of an uploaded file.
+        entrance: How people come in; without, by password for twelve hours.
         provisioning: How devices get identities; without, by password only.
         broker_files: Keep Mosquitto's files up to date too.
         observed: What it is watched and counted by.
@@ -140,6 +159,7 @@ def create_app(
     app.state.now = now
     app.state.duties = DUTIES
     app.state.largest_file_bytes = largest_file_bytes
+    app.state.entrance = entrance or Entrance()
     app.state.provisioning = provisioning or Provisioning()
     app.state.probes = Probes("api", seen.watchdog, {"database": database_check(database_url, "api")}, seen.clock)
     app.state.render_metrics = render_from(seen.registry)

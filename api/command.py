@@ -1,9 +1,10 @@
-"""`careloop api` and `careloop api-key`."""
+"""`careloop api`, `careloop api-key`, `careloop user` and `careloop devices`."""
 
 import argparse
+import getpass
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from api.conventions.roles import Role
 from careloop.cli import USAGE_ERROR, Command
@@ -21,18 +22,49 @@ def _run(options: argparse.Namespace) -> int:
     return run(host=options.host, port=options.port, database_url=options.database_url)
 
 
+def _configure_belonging(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--role", required=True, choices=get_args(Role))
+    parser.add_argument("--customer-id", type=int, help="whose things alone a customer sees")
+    parser.add_argument("--provider-id", type=int, help="whose cases alone a technician or partner manager sees")
+    parser.add_argument("--technician-id", type=int, help="which technician it is")
+    parser.add_argument("--database-url", help="instead of CARELOOP_DATABASE_URL")
+
+
+def _belonging(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in ("name", "role", "customer_id", "provider_id", "technician_id")}
+
+
 def _configure_key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["create"], help="what to do")
     parser.add_argument("--name", required=True, help="who will use the key, e.g. predictor")
-    parser.add_argument("--role", required=True, choices=get_args(Role))
+    parser.add_argument("--scope", action="append", help="what of the role it may, e.g. tickets:read; again for more")
     parser.add_argument("--expires-in-days", type=int, help="the key ends after so many days (default: never)")
-    parser.add_argument("--database-url", help="instead of CARELOOP_DATABASE_URL")
+    _configure_belonging(parser)
 
 
 def _run_key(options: argparse.Namespace) -> int:
     from api.main import create_key  # noqa: PLC0415 - the overview must not need the libraries
 
-    return create_key(options.name, options.role, options.expires_in_days, options.database_url)
+    wanted = {**_belonging(options), "scopes": options.scope}
+    return create_key(wanted, options.expires_in_days, options.database_url)
+
+
+def _configure_user(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["create"], help="what to do")
+    parser.add_argument("--login", required=True, help="what somebody types to log in")
+    parser.add_argument("--name", required=True, help="the person's name")
+    parser.add_argument("--email", help="by it an identity provider's user is known")
+    _configure_belonging(parser)
+
+
+def _run_user(options: argparse.Namespace) -> int:
+    from api.main import create_user  # noqa: PLC0415 - the overview must not need the libraries
+
+    # From a pipe as it is; never from the command line, which others can read.
+    password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    return create_user(
+        {**_belonging(options), "login": options.login, "email": options.email}, password, options.database_url
+    )
 
 
 DEVICES_TO_DO = """careloop devices: say what to do:
@@ -84,4 +116,12 @@ API_KEY_COMMAND = Command(
     extra="api",
     configure=_configure_key,
     run=_run_key,
+)
+
+USER_COMMAND = Command(
+    summary="make a user, e.g. the first administrator; the password is asked for, or read from a pipe",
+    needs="a migrated database (CARELOOP_DATABASE_URL)",
+    extra="api",
+    configure=_configure_user,
+    run=_run_user,
 )

@@ -2,27 +2,36 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import uvicorn
 from psycopg.rows import dict_row
+from pydantic import BaseModel, ValidationError
 
 from api.access import service as access
+from api.access.login import Entrance
+from api.access.models import NewApiKey, NewUser
+from api.access.oidc import OidcClient, OidcProvider
+from api.access.passwords import Passwords
+from api.access.rules import read_role_claims
 from api.alerts.delivery import DeliveryLimits
 from api.alerts.service import apprise_fault
 from api.application import create_app
+from api.conventions.call import Call, begin_as
 from api.conventions.limits import Limiter
-from api.conventions.roles import Role
+from api.conventions.problems import Problem
+from api.conventions.roles import Principal
 from api.devices.authority import Authority, make_authority
 from api.devices.broker_files import BrokerFiles, write_once
 from api.devices.provisioning import Provisioning, read_accounts
 from api.devices.rules import OtherTopics
 from api.feed.delivery import FeedLimits
 from api.observation.watching import Observed
-from api.settings import ApiSettings, DeviceSettings, listed
+from api.settings import ApiSettings, DeviceSettings, LoginSettings, listed
 from careloop.database.engine import connect
 from careloop.database.migrations import require_migrated
 from careloop.errors import CareloopError
@@ -30,6 +39,10 @@ from careloop.logs import configure_logging
 from careloop.observability.metrics import render_from
 from careloop.observability.server import serving
 from careloop.settings import DatabaseSettings
+
+COMMAND_LINE = "command line"
+
+Wish = TypeVar("Wish", bound=BaseModel)
 
 
 def _now() -> datetime:
@@ -54,6 +67,7 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
         # With the time of replays and tests, what is due is for whoever gives the time to say.
         duties_every_s=settings.duties_every_s if settings.clock == "system" else None,
         largest_file_bytes=settings.file_largest_bytes,
+        entrance=_entrance(settings),
         provisioning=_provisioning(settings),
         broker_files=_broker_files(settings, settings.mosquitto_directory),
         observed=observed,
@@ -111,6 +125,32 @@ def _provisioning(settings: DeviceSettings) -> Provisioning:
     )
 
 
+def _entrance(settings: LoginSettings) -> Entrance:
+    provider = None
+    if settings.oidc_issuer:
+        client = OidcClient(
+            issuer=settings.oidc_issuer,
+            client_id=settings.oidc_client_id,
+            client_secret=settings.oidc_client_secret,
+            redirect_url=settings.oidc_redirect_url,
+            scopes=settings.oidc_scopes,
+        )
+        provider = OidcProvider(client)
+    try:
+        role_of_claim = read_role_claims(settings.oidc_roles)
+    except ValueError as error:
+        raise CareloopError(f"CARELOOP_OIDC_ROLES: {error}") from error
+    return Entrance(
+        session_life=timedelta(hours=settings.session_hours),
+        by_address=Limiter(settings.login_address_failures_per_minute),
+        by_login=Limiter(settings.login_failures_per_minute),
+        oidc=provider,
+        role_claim=settings.oidc_role_claim,
+        role_of_claim=role_of_claim,
+        create_users=settings.oidc_create_users,
+    )
+
+
 def _broker_files(settings: DeviceSettings, directory: Path | None) -> BrokerFiles | None:
     if directory is None:
         return None
@@ -139,17 +179,69 @@ def write_mosquitto(directory: Path | None, database_url: str | None) -> int:
     return 0
 
 
-def create_key(name: str, role: Role, expires_in_days: int | None, database_url: str | None) -> int:
-    """Make an API key and print it."""
-    settings = DatabaseSettings(database_url=database_url) if database_url else DatabaseSettings()
-    with connect(settings.database_url) as connection:
-        require_migrated(connection)
+def create_key(wanted: Mapping[str, Any], expires_in_days: int | None, database_url: str | None) -> int:
+    """Make an API key and print it.
+
+    Args:
+        wanted: The fields of `NewApiKey` but its end.
+        expires_in_days: When it ends; None for never.
+        database_url: Instead of the environment's.
+    """
+    settings = _migrated(database_url)
     expires_at = _now() + timedelta(days=expires_in_days) if expires_in_days else None
-    print(asyncio.run(_create_key(settings.database_url, name, role, expires_at)))
+    body = _judged(NewApiKey, {**wanted, "expires_at": expires_at})
+    print(asyncio.run(_create_key(settings.database_url, body)))
     return 0
 
 
-async def _create_key(database_url: str, name: str, role: Role, expires_at: datetime | None) -> str:
+async def _create_key(database_url: str, body: NewApiKey) -> str:
     async with await psycopg.AsyncConnection.connect(database_url, row_factory=dict_row) as connection:
-        key, _ = await access.create_key(connection, name, role, expires_at, _now())
+        await begin_as(connection, COMMAND_LINE, _now())
+        try:
+            key, _ = await access.create_key(connection, body, _now())
+        except Problem as problem:
+            raise CareloopError(problem.detail.removeprefix("body.")) from problem
     return key
+
+
+def create_user(wanted: Mapping[str, Any], password: str, database_url: str | None) -> int:
+    """Make a user with a password, e.g. the first administrator, and print the number.
+
+    Args:
+        wanted: The fields of `NewUser`.
+        password: Of the user.
+        database_url: Instead of the environment's.
+    """
+    settings = _migrated(database_url)
+    body = _judged(NewUser, wanted)
+    print(asyncio.run(_create_user(settings.database_url, body, password)))
+    return 0
+
+
+async def _create_user(database_url: str, body: NewUser, password: str) -> int:
+    now = _now()
+    principal = Principal(key=COMMAND_LINE, name=COMMAND_LINE, role="admin")
+    async with await psycopg.AsyncConnection.connect(database_url, row_factory=dict_row) as connection:
+        await begin_as(connection, COMMAND_LINE, now)
+        call = Call(connection, now, principal)
+        try:
+            user = await access.create_user(call, body)
+            await access.set_password(call, user["user_id"], password, Passwords())
+        except Problem as problem:
+            raise CareloopError(problem.detail.removeprefix("body.")) from problem
+    return int(user["user_id"])
+
+
+def _migrated(database_url: str | None) -> DatabaseSettings:
+    settings = DatabaseSettings(database_url=database_url) if database_url else DatabaseSettings()
+    with connect(settings.database_url) as connection:
+        require_migrated(connection)
+    return settings
+
+
+def _judged(model: type[Wish], wanted: Mapping[str, Any]) -> Wish:
+    try:
+        return model.model_validate(wanted)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CareloopError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error

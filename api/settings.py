@@ -93,7 +93,53 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(item for item in (part.strip() for part in text.split(",")) if item)
 
 
-class ApiSettings(DeviceSettings):
+class LoginSettings(DatabaseSettings):
+    """How people come in: sessions, and the identity provider."""
+
+    session_hours: float = Field(12.0, gt=0, le=24 * 90, description="how long a login lasts")
+    login_failures_per_minute: int = Field(10, ge=1, description="most failed logins of one name, from wherever")
+    login_address_failures_per_minute: int = Field(
+        60, ge=1, description="most failed logins of one address; then it is sent away for a while"
+    )
+    oidc_issuer: str | None = Field(
+        None, description="identity provider (OpenID Connect), as its tokens name it; passwords only without"
+    )
+    oidc_client_id: str = Field("", description="what the provider knows this desk as")
+    oidc_client_secret: str = Field("", description="its secret there; none for a public client")
+    oidc_redirect_url: str = Field("", description="page that the provider sends the browser back to")
+    oidc_scopes: str = Field("openid email profile", description="what is asked for, with spaces between")
+    oidc_role_claim: str = Field(
+        "",
+        description="claim that gives the role, e.g. groups or realm_access.roles; without, users keep their role here",
+    )
+    oidc_roles: str = Field(
+        "", description="role by value of that claim, strongest first, e.g. careloop-admins=admin,service-desk=agent"
+    )
+    oidc_create_users: bool = Field(
+        False, description="whether somebody with a role by claim becomes a user at the first login"
+    )
+
+    @field_validator("oidc_issuer", "oidc_redirect_url")
+    @classmethod
+    def _is_safe(cls, url: str | None) -> str | None:
+        if url and not re.fullmatch(r"https://[^/@\s]+\S*|http://(?:127\.0\.0\.1|localhost)(?::\d+)?(?:/\S*)?", url):
+            raise ValueError("must be an https:// address (http:// for 127.0.0.1 only), without a password")
+        return url
+
+    @model_validator(mode="after")
+    def _says_all(self) -> Self:
+        if self.oidc_issuer and not (self.oidc_client_id and self.oidc_redirect_url):
+            raise ValueError("oidc_issuer needs oidc_client_id and oidc_redirect_url")
+        if "openid" not in self.oidc_scopes.split():
+            raise ValueError("oidc_scopes must have openid among them")
+        if bool(self.oidc_role_claim) != bool(self.oidc_roles):
+            raise ValueError("oidc_role_claim and oidc_roles go together")
+        if self.oidc_create_users and not self.oidc_role_claim:
+            raise ValueError("oidc_create_users needs oidc_role_claim: whom we do not know must bring a role")
+        return self
+
+
+class ApiSettings(DeviceSettings, LoginSettings):
     """Environment `CARELOOP_…` of `careloop api`."""
 
     api_host: str = Field("127.0.0.1", description="address the API listens on")

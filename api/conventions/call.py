@@ -109,7 +109,7 @@ class CallRoute(APIRoute):
         endpoint = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            now = _now(request)
+            now = now_of(request)
             key = _key(request)
             async with request.app.state.pool.connection() as connection, connection.transaction():
                 principal = await authenticate(
@@ -176,7 +176,7 @@ class OpenRoute(APIRoute):
         endpoint = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            now = _now(request)
+            now = now_of(request)
             async with request.app.state.pool.connection() as connection, connection.transaction():
                 await begin_as(connection, OPEN_ACTOR, now, request_id_of(request))
                 request.state.open_call = OpenCall(connection, now)
@@ -198,7 +198,12 @@ def _require_scope(principal: Principal, method: str, tags: Sequence[str | Enum]
         raise Problem(403, "outside-scopes", f"this API key lacks the scope {wanted}", scope=wanted)
 
 
-def _now(request: Request) -> datetime:
+def now_of(request: Request) -> datetime:
+    """The time of a request: its own where the clock lets it say so, else the system's.
+
+    Raises:
+        Problem: 400 when it may not say so, or says no time.
+    """
     given = request.headers.get(NOW_HEADER)
     if given is None:
         now: datetime = request.app.state.now()

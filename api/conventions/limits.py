@@ -1,4 +1,4 @@
-"""How often an address may try: a bucket that fills slowly and is emptied by trying. Kept in memory, per process."""
+"""How often somebody may try: a bucket that fills slowly and is emptied by trying. Kept in memory, per process."""
 
 from collections import OrderedDict
 from datetime import datetime
@@ -29,6 +29,10 @@ class Limiter:
         self._left.move_to_end(address)
         while len(self._left) > MOST_ADDRESSES:
             self._left.popitem(last=False)
+
+    def give_back(self, address: str, now: datetime) -> None:
+        """Take a try back that turned out to be none."""
+        self._left[address] = (min(self._most, self._left_of(address, now) + 1.0), now)
 
     def _left_of(self, address: str, now: datetime) -> float:
         left, since = self._left.get(address, (self._most, now))

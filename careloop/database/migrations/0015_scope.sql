@@ -250,6 +250,7 @@ DECLARE
 BEGIN
     SELECT relname INTO STRICT table_name FROM pg_class WHERE oid = guarded;
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', guarded);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO careloop_scoped', guarded);
     EXECUTE format('CREATE POLICY everything ON %s TO careloop_api USING (true) WITH CHECK (true)', guarded);
     EXECUTE format('CREATE POLICY scoped ON %s TO careloop_scoped USING (%s) WITH CHECK (%s)', guarded, seen, seen);
     IF audited THEN
@@ -293,6 +294,20 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.audit
     FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.change
     FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+-- What scoped callers may touch at all; of it, policies show them a part. Whoever migrates may become one of them too, for an
+-- API that logs in as the database's owner.
+GRANT USAGE ON SCHEMA service, telemetry, prediction TO careloop_scoped;
+GRANT SELECT ON ALL TABLES IN SCHEMA telemetry, prediction TO careloop_scoped;
+DO $$
+BEGIN
+    IF NOT pg_has_role(current_user, 'careloop_scoped', 'MEMBER') THEN
+        EXECUTE format('GRANT careloop_scoped TO %I', current_user);
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'careloop_scoped is another user''s: let the API log in as a member of careloop_api';
+END
+$$;
 
 -- What was there before -----------------------------------------------------------------------------
 

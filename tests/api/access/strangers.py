@@ -1,0 +1,193 @@
+"""Two customers and two partners, each with things of their own: "we", who call, and strangers.
+
+Whatever is made for strangers has numbers from 900001 on, and "stranger" in its texts; so an answer that shows something
+of theirs gives itself away, whatever its form.
+"""
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Connection
+
+from api.conventions.authentication import hash_key
+from api.conventions.roles import Role
+
+THEIRS_FROM = 900_001
+AT = "2026-07-01T08:00:00Z"
+SERIAL = "STRANGER-1"
+
+# What a stranger has, by its name in paths. A new name in the path of a GET needs an entry here or in `ids`.
+PATHS = {"serial": SERIAL, "agent_id": SERIAL, "command_id": "f00dfeed-0000-4000-8000-000000000000"}
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """Whom somebody is, by number."""
+
+    customer_id: int
+    provider_id: int
+    technician_id: int
+    ids: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class World:
+    """Both sides, and our keys by role."""
+
+    ours: Belonging
+    theirs: Belonging
+    keys: dict[Role, str]
+
+
+def make_world(connection: Connection) -> World:
+    """Fill a database with both sides.
+
+    Args:
+        connection: Of the owner, in autocommit mode.
+    """
+    _catalogue(connection)
+    ours = _things(connection, "ours", "OURS-1")
+    _restart_numbers(connection)
+    theirs = _things(connection, "stranger", SERIAL)
+    keys: dict[Role, str] = {}
+    tied: tuple[tuple[Role, str, int], ...] = (
+        ("customer", "customer_id", ours.customer_id),
+        ("partner_manager", "provider_id", ours.provider_id),
+        ("technician", "provider_id", ours.provider_id),
+    )
+    for role, column, value in tied:
+        keys[role] = f"ck_{uuid.uuid4().hex}"
+        connection.execute(
+            f"INSERT INTO service.api_key (name, role, key_hash, created_at, {column}) VALUES (%s, %s, %s, %s, %s)",
+            (f"our-{role}", role, hash_key(keys[role]), AT, value),
+        )
+    return World(ours, theirs, keys)
+
+
+def _restart_numbers(connection: Connection) -> None:
+    columns = connection.execute(
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = 'service' AND is_identity = 'YES'"
+    ).fetchall()
+    for row in columns:
+        connection.execute(
+            f"ALTER TABLE service.{row['table_name']} ALTER COLUMN {row['column_name']} RESTART WITH {THEIRS_FROM}"
+        )
+
+
+def _one(connection: Connection, table: str, values: dict[str, Any], number: str | None = None) -> int:
+    """Insert a row; its number."""
+    columns, places = ", ".join(values), ", ".join(["%s"] * len(values))
+    returning = f" RETURNING {number} AS number" if number else ""
+    cursor = connection.execute(
+        f"INSERT INTO service.{table} ({columns}) VALUES ({places}){returning}", [*values.values()]
+    )
+    row = cursor.fetchone() if number else None
+    return int(row["number"]) if row else 0
+
+
+def _catalogue(connection: Connection) -> None:
+    """What both sides share."""
+    model = _one(connection, "product_model", {"code": "HD-5", "name": "HD 5", "kind": "washer"}, "model_id")
+    part = _one(connection, "part", {"sku": "PUMP", "name": "Pump"}, "part_id")
+    _one(connection, "component", {"model_id": model, "name": "pump", "part_id": part}, "component_id")
+    hub = _one(connection, "warehouse", {"code": "HUB", "name": "Hub", "kind": "central"}, "warehouse_id")
+    _one(connection, "stock", {"warehouse_id": hub, "part_id": part, "on_hand": 10, "reserved": 2})
+
+
+def _things(connection: Connection, who: str, serial: str) -> Belonging:
+    """One side: a customer with a machine and a case, a partner with a technician who goes there."""
+    customer = _one(connection, "customer", {"name": f"{who} customer"}, "customer_id")
+    site = _one(connection, "site", {"customer_id": customer, "name": f"{who} site"}, "site_id")
+    provider = _one(
+        connection, "provider", {"code": f"{who}-partner", "name": f"{who} partner", "created_at": AT}, "provider_id"
+    )
+    _one(connection, "provider_territory", {"provider_id": provider, "territory": f"{who}-land"})
+    contact = {"provider_id": provider, "name": f"{who} contact"}
+    provider_contact = _one(connection, "provider_contact", contact, "provider_contact_id")
+    technician = _one(
+        connection,
+        "technician",
+        {"name": f"{who} technician", "skills": ["general"], "territories": ["default"], "provider_id": provider},
+        "technician_id",
+    )
+    user = {
+        "login": f"{who}@example.com",
+        "name": f"{who} user",
+        "role": "partner_manager",
+        "provider_id": provider,
+        "created_at": AT,
+    }
+    user_id = _one(connection, "app_user", user, "user_id")
+    asset = _one(
+        connection,
+        "asset",
+        {
+            "serial": serial,
+            "model_id": 1,
+            "site_id": site,
+            "installed_at": AT,
+            "created_at": AT,
+            "customer_id": customer,
+        },
+        "asset_id",
+    )
+    term = {"asset_id": asset, "name": f"{who} term", "starts_on": "2026-01-01", "ends_on": "2027-12-31"}
+    term_id = _one(connection, "warranty_term", term, "term_id")
+    ticket = _one(
+        connection,
+        "ticket",
+        {
+            "kind": "repair",
+            "asset_id": asset,
+            "title": f"{who} case",
+            "raised_by": who,
+            "opened_at": AT,
+            "customer_id": customer,
+            "provider_id": provider,
+        },
+        "ticket_id",
+    )
+    event = {"ticket_id": ticket, "at": AT, "actor": who, "kind": "opened"}
+    _one(connection, "ticket_event", event, "ticket_event_id")
+    job = {"asset_id": asset, "ticket_id": ticket, "skill": "general", "labour_minutes": 60, "created_at": AT}
+    job_id = _one(connection, "job", {**job, "instructions": f"{who} job"}, "job_id")
+    _one(connection, "job_part", {"job_id": job_id, "part_id": 1, "quantity": 1})
+    kept = {"job_id": job_id, "part_id": 1, "warehouse_id": 1, "quantity": 1, "available_at": AT, "created_at": AT}
+    reservation = _one(connection, "reservation", kept, "reservation_id")
+    visit = {
+        "job_id": job_id,
+        "technician_id": technician,
+        "starts_at": AT,
+        "ends_at": "2026-07-01T09:00:00Z",
+        "dispatched_at": AT,
+    }
+    visit_id = _one(connection, "visit", visit, "visit_id")
+    failure = {"asset_id": asset, "component": "pump", "failed_at": AT, "recorded_at": AT}
+    _one(connection, "failure", failure, "failure_id")
+    replacement = {"asset_id": asset, "component": "pump", "replaced_at": AT, "reason": "failure", "recorded_at": AT}
+    _one(connection, "replacement", replacement, "replacement_id")
+    ids = {
+        "customer_id": customer,
+        "site_id": site,
+        "provider_id": provider,
+        "provider_contact_id": provider_contact,
+        "contact_id": provider_contact,
+        "technician_id": technician,
+        "user_id": user_id,
+        "asset_id": asset,
+        "term_id": term_id,
+        "ticket_id": ticket,
+        "job_id": job_id,
+        "reservation_id": reservation,
+        "visit_id": visit_id,
+    }
+    return Belonging(customer, provider, technician, ids)
+
+
+def shows_theirs(text: str) -> str | None:
+    """What of a stranger's an answer shows, if anything."""
+    found = re.search(r"(?<![\d.])9000\d\d(?![\d.])|stranger\S*", text, re.IGNORECASE)
+    return found[0] if found else None

@@ -1,0 +1,53 @@
+"""Who sees a part only sees nothing of others: over HTTP for every GET, and in every table by its policies."""
+
+import re
+
+import httpx
+import pytest
+
+from tests.api.access.endpoints import SCOPED, Row, rows
+from tests.api.access.strangers import PATHS, World, shows_theirs
+
+# Catalogue words in paths: everybody's.
+SHARED = {"code": "HD-5", "sku": "PUMP", "name": "pump", "component": "pump"}
+
+
+def _with(path: str, values: dict[str, object]) -> str:
+    def fill(match: re.Match[str]) -> str:
+        name = match[1]
+        assert name in values, f"{path}: give a stranger one, by {name}, in strangers.py"
+        return str(values[name])
+
+    return re.sub(r"\{(\w+)(?::\w+)?\}", fill, path)
+
+
+def _scoped_gets(role: str) -> list[Row]:
+    return [row for row in rows().values() if row.method == "GET" and row.cell(role) == "scoped"]
+
+
+@pytest.mark.parametrize("role", sorted(SCOPED))
+def test_nothing_of_a_stranger_is_there(api, world: World, role: str) -> None:
+    """Details of strangers are 404, lists have nothing of them, filters by them find nothing."""
+    values = {**SHARED, **world.theirs.ids, **PATHS}
+    leaks: list[str] = []
+    with httpx.Client(base_url=api.url, headers={"Authorization": f"Bearer {world.keys[role]}"}, timeout=30) as client:
+        for row in _scoped_gets(role):
+            names = set(re.findall(r"\{(\w+)", row.path)) - set(SHARED)
+            path = _with(row.path, values)
+            answer = client.get(path)
+            if names and answer.status_code not in {404, 422}:
+                leaks.append(
+                    f"{row.path}: {answer.status_code} for a stranger's {', '.join(names)}: {answer.text[:200]}"
+                )
+            if not names and answer.status_code not in {200, 422}:
+                leaks.append(f"{row.path}: {answer.status_code} {answer.text[:200]}")
+            seen = shows_theirs(answer.text.replace(path, "").replace(str(answer.json().get("detail")), ""))
+            if answer.status_code == 200 and seen:
+                leaks.append(f"{row.path}: shows {seen}")
+            for filtered in ("ticket_id", "customer_id", "provider_id", "technician_id", "job_id", "serial"):
+                if not names and answer.status_code == 200:
+                    wanted = client.get(path, params={filtered: values[filtered]})
+                    seen = shows_theirs(wanted.text)
+                    if wanted.status_code == 200 and seen:
+                        leaks.append(f"{row.path}?{filtered}=: shows {seen}")
+    assert leaks == []
