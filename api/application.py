@@ -49,6 +49,7 @@ from api.remote.routes import router as remote
 from api.reports.routes import router as reports
 from api.telemetry.routes import router as telemetry
 from api.tickets.routes import router as tickets
+from api.warranty.policies import run_due as derive_warranties
 from api.warranty.routes import router as warranty
 from careloop import __version__
 from careloop.database.readiness import database_check
@@ -92,6 +93,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("orphaned-files", remove_orphaned_files),
     Duty("reported-firmware", take_reported_firmware),
     Duty("ended-logins", forget_ended_logins),
+    Duty("warranty-terms", derive_warranties),
 )
 
 

@@ -1,6 +1,7 @@
-"""What is done with warranty terms."""
+"""What is done with warranty terms, and the one question about them."""
 
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,10 +11,15 @@ from api.assets.models import NewWarrantyTerm
 from api.assets.service import add_term, get_asset
 from api.conventions.call import Call
 from api.conventions.problems import Problem
-from api.warranty.rules import Term, judge
+from api.warranty.derivation import LATEST
+from api.warranty.models import Coverage, CoverageEvidence, CoverageReason, MeterReading, WarrantyTerm
+from api.warranty.policies import derive_if_pending, run_due
+from api.warranty.rules import ASPECTS, Case, Conditions, Denial, Judgement, Term, judge
 from careloop.database.queries import load_queries
 
 SQL = load_queries("api.warranty")
+
+__all__ = ["create_term", "get_term", "question", "run_due", "term_of_field"]
 
 
 async def create_term(call: Call, serial: str, body: NewWarrantyTerm) -> DictRow:
@@ -51,18 +57,160 @@ async def term_of_field(call: Call, term_id: int, asset: DictRow) -> DictRow:
     return row
 
 
-async def coverage(call: Call, serial: str, on: date | None) -> dict[str, Any]:
-    """Whether an asset is covered on a day; without one, today where the asset stands.
+# The question -----------------------------------------------------------------------------------
+
+
+async def question(
+    call: Call,
+    serial: str,
+    *,
+    on: date | None = None,
+    component: str | None = None,
+    cause: str | None = None,
+    meters: Mapping[str, float] | None = None,
+    ticket_id: int | None = None,
+) -> Coverage:
+    """Whether an asset is covered on a day, what of it, until when, and why.
+
+    Args:
+        call: Whose connection is used; a scoped caller asks about what they may see.
+        serial: The asset's.
+        on: The day it broke; without it, today where the asset stands.
+        component: What broke; without it, the machine as a whole.
+        cause: Why it broke, e.g. `misuse`, `human_damage`; what a policy excludes it names by such a word.
+        meters: What the machine's meters showed, by metric; others are read from its telemetry as of the day.
+        ticket_id: The case it is about, whose denial then counts.
 
     Raises:
-        Problem: 404 for an unknown asset.
+        Problem: 404 for an unknown asset; 422 for a component or a case that it does not have.
     """
-    asset = await get_asset(call, serial)
-    key = {"asset_id": asset["asset_id"]}
+    found = await (await call.connection.execute(SQL["case_of_asset"], {"serial": serial, "now": call.now})).fetchone()
+    if found is None:
+        raise Problem.not_found("asset", serial)
+    await _require(call, serial, {"asset_id": found["asset_id"], "component": component, "ticket_id": ticket_id})
+    zone = ZoneInfo(found["time_zone"])
     if on is None:
-        zone = await (await call.connection.execute(SQL["time_zone_of_asset"], key)).fetchone()
-        on = call.now.astimezone(ZoneInfo(zone["time_zone"] if zone else "UTC")).date()
-    rows = await (await call.connection.execute(SQL["terms_of_asset"], key)).fetchall()
-    judgement = judge([Term(**row) for row in rows], on)
-    term = None if judgement.term is None else await get_term(call, judgement.term.term_id)
-    return {"serial": serial, "on": on, "covered": judgement.covered, "reason": judgement.reason, "term": term}
+        on = call.now.astimezone(zone).date()
+    async with call.unscoped():
+        if found["pending"]:
+            await derive_if_pending(call, found["asset_id"])
+        key = {**found, "on": min(on, LATEST), "component": component, "ticket_id": ticket_id}
+        day = await (await call.connection.execute(SQL["day_of_asset"], key)).fetchone() or {}
+        rows = await (await call.connection.execute(SQL["terms_of_asset"], found)).fetchall()
+        terms = [_term(row) for row in rows]
+        read = await _meters(
+            call, found["asset_id"], _limits(terms, component), meters or {}, _end_of(on, zone, call.now)
+        )
+    denial = None if day["denial"] is None else Denial(**day["denial"])
+    case = Case(
+        on=on,
+        component=component,
+        cause=cause,
+        meters={reading.metric: reading.value for reading in read},
+        customer_kind=found["customer_kind"],
+        country=found["country"],
+        transferred_on=day["transferred_on"],
+        human_damage_used=day["human_damage_used"],
+        denial=denial,
+    )
+    judgement = judge(terms, case)
+    deciding = None if judgement.term is None else WarrantyTerm(**await get_term(call, judgement.term.term_id))
+    evidence = CoverageEvidence(
+        terms=len(terms),
+        meters=read,
+        customer_kind=case.customer_kind,
+        country=case.country,
+        transferred_on=case.transferred_on,
+        purchased_on=day["purchased_on"],
+        human_damage_used=case.human_damage_used,
+        denial_id=None if denial is None else denial.denial_id,
+    )
+    return _answer(serial, case, judgement, deciding, evidence)
+
+
+async def _require(call: Call, serial: str, key: Mapping[str, Any]) -> None:
+    component, ticket_id = key["component"], key["ticket_id"]
+    if component is not None and await _nothing(call, "component_of_asset", key):
+        raise Problem.bad_field("query.component", f"the model of {serial} has no component {component}")
+    if ticket_id is not None and await _nothing(call, "ticket_of_asset", key):
+        raise Problem.bad_field("query.ticket_id", f"{serial} has no ticket {ticket_id}")
+
+
+async def _nothing(call: Call, query: str, key: Mapping[str, Any]) -> bool:
+    return await (await call.connection.execute(SQL[query], key)).fetchone() is None
+
+
+def _term(row: Mapping[str, Any]) -> Term:
+    given: Mapping[str, Any] = row["conditions"]
+    conditions: dict[str, Any] = {
+        name: frozenset(value) if isinstance(value, list) else value for name, value in given.items()
+    }
+    columns = {name: value for name, value in row.items() if name != "conditions"}
+    return Term(**columns, conditions=Conditions(**conditions))
+
+
+def _limits(terms: Sequence[Term], component: str | None) -> dict[str, float]:
+    """The meters that matter, each with the highest limit."""
+    limits: dict[str, float] = {}
+    for term in terms:
+        if term.meter_metric is not None and term.meter_limit is not None and term.component in {None, component}:
+            limits[term.meter_metric] = max(term.meter_limit, limits.get(term.meter_metric, 0.0))
+    return limits
+
+
+def _end_of(on: date, zone: ZoneInfo, now: datetime) -> datetime:
+    """The end of a day where the asset stands; what is to come is not known."""
+    if on >= now.astimezone(zone).date():
+        return now
+    return datetime.combine(on + timedelta(days=1), time(), zone)
+
+
+async def _meters(
+    call: Call, asset_id: int, limits: Mapping[str, float], given: Mapping[str, float], before: datetime
+) -> list[MeterReading]:
+    """The meters that matter: as the caller gave them, else the last reading before an instant."""
+    asked = [name for name in limits if name not in given]
+    rows = []
+    if asked:
+        rows = await (await call.connection.execute(SQL["metric_ids"], {"names": asked})).fetchall()
+    known: dict[str, DictRow] = {}
+    for row in rows:
+        key = {"asset_id": asset_id, "metric_id": row["metric_id"], "before": before}
+        # Planned for this very instant: a plan for any would open every day there is.
+        reading = await (await call.connection.execute(SQL["meter_before"], key, prepare=False)).fetchone()
+        if reading is not None:
+            known[row["name"]] = reading
+    readings = []
+    for metric, limit in sorted(limits.items()):
+        value = given[metric] if metric in given else known[metric]["value"] if metric in known else None
+        at = known[metric]["time"] if metric in known else None
+        readings.append(MeterReading(metric=metric, value=value, at=at, limit=limit))
+    return readings
+
+
+def _answer(
+    serial: str, case: Case, judgement: Judgement, deciding: WarrantyTerm | None, evidence: CoverageEvidence
+) -> Coverage:
+    bounded = deciding is not None and bool(judgement.covered)
+    metric = deciding.meter_metric if bounded and deciding else None
+    limit = deciding.meter_limit if bounded and deciding else None
+    value = case.meters.get(metric) if metric else None
+    return Coverage(
+        serial=serial,
+        on=case.on,
+        component=case.component,
+        cause=case.cause,
+        covered=bool(judgement.covered),
+        extent=judgement.extent,
+        bearer=judgement.bearer,
+        **{aspect: aspect in judgement.covered for aspect in ASPECTS},
+        until=judgement.until,
+        days_left=None if judgement.until is None else (judgement.until - case.on).days,
+        meter_metric=metric,
+        meter_limit=limit,
+        meter_left=None if value is None or limit is None else limit - value,
+        reason=judgement.reasons[0].text,
+        reasons=[CoverageReason.model_validate(reason) for reason in judgement.reasons],
+        term=deciding,
+        evidence=evidence,
+    )

@@ -16,7 +16,11 @@ def add(client, serial="HD5-1", **change):
 
 def test_a_term_is_added_once(desk) -> None:
     term = add(desk)
-    assert {**term, "term_id": 0} == {"term_id": 0, "serial": "HD5-1", "name": "standard", **TERM, "ticket_id": None}
+    assert {**term, "term_id": 0} == {
+        "term_id": 0, "serial": "HD5-1", "name": "standard", **TERM, "ticket_id": None, "source": "manual",
+        "component": None, "meter_metric": None, "meter_limit": None, "parts": True, "labour": True, "travel": True,
+        "policy": None, "policy_version": None, "contract_id": None, "extension_id": None,
+    }  # fmt: skip
     with pytest.raises(ProblemError) as refused:
         add(desk)
     assert (refused.value.status, refused.value.type) == (409, "/problems/term-taken")
