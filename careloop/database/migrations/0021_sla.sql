@@ -40,13 +40,17 @@ CREATE INDEX file_asset_id ON service.file (asset_id, file_id);
 CREATE INDEX file_customer_id ON service.file (customer_id);
 CREATE INDEX file_provider_id ON service.file (provider_id);
 CREATE INDEX file_orphan ON service.file (at) WHERE attached_at IS NULL;
+-- Papers of machines go with their file; that a machine changed hands stays.
+ALTER TABLE service.document ADD FOREIGN KEY (file_id) REFERENCES service.file ON DELETE CASCADE;
+ALTER TABLE service.asset_owner ADD FOREIGN KEY (proof_file_id) REFERENCES service.file ON DELETE SET NULL;
 
 -- One's own; what belongs to a case that one sees; what belongs to the machine itself, not to a case of an owner before.
 CALL service.guard('service.file', 'customer_id = (SELECT service.scope_customer_id()) '
     'OR provider_id = (SELECT service.scope_provider_id()) '
     'OR ((audience = ''all'' OR (audience = ''partner'' AND (SELECT service.scope_provider_id()) IS NOT NULL)) '
     'AND (EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = file.ticket_id) '
-    'OR (file.ticket_id IS NULL AND EXISTS (SELECT FROM service.asset a WHERE a.asset_id = file.asset_id))))',
+    'OR (file.ticket_id IS NULL AND EXISTS (SELECT FROM service.asset a WHERE a.asset_id = file.asset_id)) '
+    'OR EXISTS (SELECT FROM service.document d WHERE d.file_id = file.file_id AND d.model_id IS NOT NULL)))',
     'file_id', personal => ARRAY['name', 'uploaded_by']);
 CALL service.guard('service.file_content', 'EXISTS (SELECT FROM service.file f '
     'WHERE f.owner = file_content.owner AND f.sha256 = file_content.sha256)', 'owner,sha256',
