@@ -45,6 +45,7 @@ from api.observation.watching import Observed, watching
 from api.outcomes.routes import router as outcomes
 from api.parts.routes import router as parts
 from api.plans.routes import router as plans
+from api.providers.routes import router as providers
 from api.remote.routes import router as remote
 from api.reports.routes import router as reports
 from api.telemetry.routes import router as telemetry
@@ -65,6 +66,7 @@ ROUTERS = (
     users,
     api_keys,
     audit,
+    providers,
     customers,
     product_models,
     assets,
