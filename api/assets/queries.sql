@@ -286,6 +286,9 @@ WHERE (model_id = %(model_id)s OR asset_id = %(asset_id)s) AND document_id > %(a
 ORDER BY document_id
 LIMIT %(fetch)s
 
+-- name: proofs_of_purchase
+SELECT file_id FROM service.document WHERE asset_id = %(asset_id)s AND kind = 'proof_of_purchase' ORDER BY document_id
+
 -- name: delete_document
 DELETE FROM service.document
 WHERE document_id = %(document_id)s AND (model_id = %(model_id)s OR asset_id = %(asset_id)s)

@@ -5,21 +5,7 @@ import pytest
 
 from careloop.client import ProblemError
 
-MODEL = {
-    "code": "HD-5",
-    "name": "HD 5/15",
-    "kind": "pressure_washer",
-    "metrics": [{"name": "pressure_bar", "unit": "bar"}],
-}
 ASSET = {"serial": "HD5-1", "model": "HD-5", "installed_at": "2026-01-01T00:00:00Z"}
-
-
-@pytest.fixture
-def desk(api):
-    with api.client("agent") as client:
-        client.post("/v1/product-models", MODEL)
-        client.post("/v1/assets", ASSET)
-        yield client
 
 
 def test_an_asset_is_registered_read_and_changed(desk) -> None:
