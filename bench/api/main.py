@@ -121,13 +121,16 @@ def _api(url: str) -> Iterator[tuple[str, str]]:
             "PATH": "/usr/bin:/bin",
             "CARELOOP_DATABASE_URL": urlunsplit(parts._replace(netloc=place)),
             "CARELOOP_API_PORT": str(port),
-            "CARELOOP_LOG_LEVEL": "warning",
+            "CARELOOP_LOG_LEVEL": "WARNING",
         }
         log_file = Path(name) / "api.log"
         process = ServiceProcess("api", [sys.executable, "-m", "careloop", "api"], environment, log_file)
         process.start()
         try:
-            _wait_for(f"http://127.0.0.1:{port}/ready")
+            try:
+                _wait_for(f"http://127.0.0.1:{port}/ready")
+            except CareloopError as error:
+                raise CareloopError(f"{error}; its log: {log_file.read_text(encoding='utf-8')[-2000:]}") from error
             yield f"127.0.0.1:{port}", asyncio.run(_key(url))
         finally:
             process.stop()
