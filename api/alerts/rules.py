@@ -12,7 +12,17 @@ Topic = Literal[
     "job.dispatched",
     "job.waiting",
     "job.completed",
+    "visit.proposed",
+    "visit.confirmed",
+    "visit.rescheduled",
+    "visit.failed",
+    "visit.reported",
     "warranty.expiring",
+    "quote.sent",
+    "quote.accepted",
+    "quote.declined",
+    "quote.expired",
+    "quote.withdrawn",
     "*",
 ]
 TOPICS: tuple[str, ...] = get_args(Topic)

@@ -177,31 +177,39 @@ RETURNING job_id
 -- name: visits_within
 SELECT starts_at, ends_at
 FROM service.visit
-WHERE technician_id = %(technician_id)s AND state <> 'cancelled' AND state IN ('planned', 'started')
+WHERE technician_id = %(technician_id)s AND state <> 'cancelled'
+  AND state IN ('planned', 'confirmed', 'travelling', 'started') AND visit_id <> %(except_visit_id)s
   -- A visit is no longer than 24 hours: bounds the stretch of the index.
   AND starts_at < %(until)s AND starts_at > %(since)s::timestamptz - interval '24 hours' - interval '1 second'
   AND ends_at > %(since)s
 ORDER BY starts_at
 
 -- name: insert_visit
-INSERT INTO service.visit (job_id, technician_id, starts_at, ends_at, dispatched_at)
-VALUES (%(job_id)s, %(technician_id)s, %(starts_at)s, %(ends_at)s, %(now)s)
+-- The procedure is the one of this day: what is written of it later is for later visits.
+INSERT INTO service.visit (job_id, ticket_id, technician_id, starts_at, ends_at, dispatched_at, sop_id)
+SELECT job_id, ticket_id, %(technician_id)s, %(starts_at)s, %(ends_at)s, %(now)s, service.sop_of_job(job_id)
+FROM service.job
+WHERE job_id = %(job_id)s
 RETURNING visit_id
 
 -- name: start_visit
-UPDATE service.visit SET state = 'started' WHERE job_id = %(job_id)s AND state = 'planned'
+UPDATE service.visit SET state = 'started', version = version + 1
+WHERE job_id = %(job_id)s AND state IN ('planned', 'confirmed', 'travelling')
 
 -- name: complete_visit
-UPDATE service.visit SET state = 'completed' WHERE job_id = %(job_id)s AND state IN ('planned', 'started')
+UPDATE service.visit SET state = 'completed', ended_at = %(now)s, version = version + 1
+WHERE job_id = %(job_id)s AND state IN ('planned', 'confirmed', 'travelling', 'started')
 
 -- name: call_off_visit
 -- A visit that was begun did take place, even if the work has to go on another day.
-UPDATE service.visit SET state = CASE state WHEN 'planned' THEN 'cancelled' ELSE 'completed' END
-WHERE job_id = %(job_id)s AND state IN ('planned', 'started')
+UPDATE service.visit
+SET state = CASE state WHEN 'started' THEN 'completed' ELSE 'cancelled' END, ended_at = %(now)s, version = version + 1
+WHERE job_id = %(job_id)s AND state IN ('planned', 'confirmed', 'travelling', 'started')
 
 -- name: list_visits
 -- A range per state, as in pick_jobs_by_state.
-SELECT v.visit_id, v.job_id, v.technician_id, v.starts_at, v.ends_at, v.state
+SELECT v.visit_id, v.job_id, v.ticket_id, v.technician_id, a.serial, s.name AS site,
+       coalesce(s.time_zone, 'UTC') AS time_zone, v.starts_at, v.ends_at, v.state, v.version
 FROM unnest(%(states)s::text[]) AS wanted (state)
 CROSS JOIN LATERAL (
     SELECT * FROM service.visit
@@ -212,5 +220,8 @@ CROSS JOIN LATERAL (
     ORDER BY state, visit_id
     LIMIT %(fetch)s
 ) v
+JOIN service.job j USING (job_id)
+JOIN service.asset a USING (asset_id)
+LEFT JOIN service.site s USING (site_id)
 ORDER BY v.visit_id
 LIMIT %(fetch)s

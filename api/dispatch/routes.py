@@ -33,7 +33,7 @@ DISPATCHERS = [allow("dispatcher", "service")]
 MAKERS = [allow("agent", "dispatcher", "service")]
 ON_SITE = [allow("dispatcher", "technician", "service")]
 
-OPEN_VISITS = ["planned", "started"]
+OPEN_VISITS: list[str] = list(rules.OPEN_VISIT_STATES)
 
 
 def _states(given: str | None, known: tuple[str, ...], default: list[str]) -> list[str]:
@@ -169,7 +169,7 @@ async def list_visits(
     technician_id: Annotated[Id | None, Query()] = None,
     ends_after: Annotated[Time | None, Query()] = None,
     starts_before: Annotated[Time | None, Query()] = None,
-    state: Annotated[str | None, Query(description="planned and started if left out", max_length=200)] = None,
+    state: Annotated[str | None, Query(description="those still to be done if left out", max_length=200)] = None,
 ) -> Page[Visit]:
     """Visits that touch a span of time."""
     wanted = {

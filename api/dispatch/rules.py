@@ -6,25 +6,45 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
+from api.conventions.states import StateMachine
+
 JobState = Literal["open", "waiting", "dispatched", "in_progress", "completed", "cancelled"]
 Action = Literal["hold", "dispatch", "start", "recall", "complete", "cancel"]
 Outcome = Literal["confirmed", "prevented", "no_fault_found", "other_fault", "superseded", "done"]
-VisitState = Literal["planned", "started", "completed", "cancelled"]
+VisitState = Literal[
+    "planned", "confirmed", "travelling", "started", "completed", "no_access", "refused_unsafe", "cancelled"
+]
 
 JOB_STATES: tuple[JobState, ...] = get_args(JobState)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 VISIT_STATES: tuple[VisitState, ...] = get_args(VisitState)
+# A technician's time is taken by a visit in one of these.
+OPEN_VISIT_STATES: tuple[VisitState, ...] = ("planned", "confirmed", "travelling", "started")
 
-# The state machine: what may be done with a job in a state, and what it is then. Nothing leads out of the last two.
-# A job may be completed from every other state: a fault mended without an appointment is mended all the same.
-TRANSITIONS: Mapping[JobState, Mapping[Action, JobState]] = {
-    "open": {"hold": "waiting", "dispatch": "dispatched", "complete": "completed", "cancel": "cancelled"},
-    "waiting": {"hold": "waiting", "dispatch": "dispatched", "complete": "completed", "cancel": "cancelled"},
-    "dispatched": {"start": "in_progress", "recall": "waiting", "complete": "completed", "cancel": "cancelled"},
-    "in_progress": {"recall": "waiting", "complete": "completed", "cancel": "cancelled"},
-    "completed": {},
-    "cancelled": {},
-}
+MACHINE = StateMachine(
+    name="job",
+    initial="open",
+    moves={
+        "open": {"hold": "waiting", "dispatch": "dispatched", "complete": "completed", "cancel": "cancelled"},
+        "waiting": {"hold": "waiting", "dispatch": "dispatched", "complete": "completed", "cancel": "cancelled"},
+        "dispatched": {"start": "in_progress", "recall": "waiting", "complete": "completed", "cancel": "cancelled"},
+        "in_progress": {"recall": "waiting", "complete": "completed", "cancel": "cancelled"},
+        "completed": {},
+        "cancelled": {},
+    },
+    notes="""
+The words on the arrows are the last part of `POST /v1/jobs/{job_id}/…`.
+
+- `waiting` has a reason in words for the dispatcher, which is announced (`job.waiting`) whenever it changes.
+- `dispatch` wants every part that the job needs reserved and on site when the visit starts, and a technician who has
+  the skill, serves the territory, is active and has time that day. It makes a visit and the ticket `scheduled`.
+- `recall` takes the job back from its technician: the visit is off, the parts stay reserved, the ticket is open again.
+- `complete` closes visit, job and ticket together. Parts kept for the job leave the stock, or go back when no fault was
+  found. What was replaced or failed is a fact of its own: `POST /v1/assets/{serial}/replacements` and `…/failures`. It
+  fits every state that is not final: a fault mended without an appointment is mended all the same.
+- `cancel` gives the parts back and opens the ticket again. A cancelled occurrence of a plan is not made again.
+""",
+)
 
 # How the job's ticket follows: to which state, and from which ones. From any other state it stays as it is.
 TICKET_FOLLOWS: Mapping[Action, tuple[str, frozenset[str]]] = {
@@ -44,23 +64,6 @@ LONGEST_VISIT = timedelta(hours=24)
 FURTHEST_AHEAD = timedelta(days=3 * 366)
 
 Span = tuple[datetime, datetime]
-
-
-def next_state(state: str, action: Action) -> JobState | None:
-    """What the job is after the action, or None when the table does not have it."""
-    return next((moves.get(action) for known, moves in TRANSITIONS.items() if known == state), None)
-
-
-def actions_of(state: str) -> list[Action]:
-    """What may be done with a job in a state."""
-    return [action for action in ACTIONS if next_state(state, action) is not None]
-
-
-def states_diagram() -> str:
-    """The state machine as a Mermaid diagram, for docs/states.md."""
-    moves = [f"    {state} --> {to}: {action}" for state, row in TRANSITIONS.items() for action, to in row.items()]
-    ends = [f"    {state} --> [*]" for state, row in TRANSITIONS.items() if not row]
-    return "\n".join(["stateDiagram-v2", "    [*] --> open", *moves, *ends])
 
 
 def misfit_of_outcome(ticket_kind: str | None, outcome: str) -> str | None:

@@ -1,7 +1,7 @@
 """What is done with technicians, jobs and visits.
 
 Locks are always taken in the order ticket, job, technician, parts; so no two calls wait for one another. A job's state
-moves only through `rules.TRANSITIONS`, and its visit, its ticket and its parts move with it in the same transaction.
+moves only through `rules.MACHINE`, and its visit, its ticket and its parts move with it in the same transaction.
 """
 
 from datetime import timedelta
@@ -19,6 +19,7 @@ from api.dispatch.models import Dispatch, Job, NewJob, NewTechnician, Technician
 from api.dispatch.repository import SQL, get_job, get_technician, row
 from api.dispatch.rules import Action
 from api.parts.service import consume_for_job, release_for_job
+from api.sla import service as sla
 from api.tickets import rules as ticket_rules
 from api.tickets.service import move_ticket
 
@@ -143,27 +144,81 @@ async def dispatch(call: Call, job_id: int, body: Dispatch) -> DictRow:
         Problem: 404; 422 for an impossible interval or an unknown technician; 409 `job-state`, `ticket-over`,
             `technician-unfit`, `parts-not-reserved` or `technician-busy`.
     """
-    misfit = rules.misfit_of_interval(body.starts_at, body.ends_at, call.now)
-    if misfit is not None:
-        raise Problem.bad_field(f"body.{misfit[0]}", misfit[1])
+    job, technician, visit_id = await _book(call, job_id, body)
+    await appointed(call, job)
+    span, zone = (body.starts_at, body.ends_at), ZoneInfo(job["time_zone"])
+    message = rules.dispatched_message(job, technician["name"], span, zone)
+    await _announce(call, job, "job.dispatched", str(visit_id), message, technician=technician["name"])
+    return job
+
+
+async def propose(call: Call, job_id: int, body: Dispatch) -> tuple[DictRow, int]:
+    """Give a job to a technician with an appointment that the customer has still to agree to.
+
+    Returns:
+        The job, and the number of its visit.
+
+    Raises:
+        Problem: As `dispatch`.
+    """
+    job, _, visit_id = await _book(call, job_id, body)
+    return job, visit_id
+
+
+async def appointed(call: Call, job: DictRow) -> None:
+    """The customer has an appointment: the clock that waits for one stops."""
+    if job["ticket_id"] is not None:
+        await sla.appointed(call, job["ticket_id"])
+
+
+async def _book(call: Call, job_id: int, body: Dispatch) -> tuple[DictRow, DictRow, int]:
+    """Move a job to its technician and make the visit; returns the job, the technician and the visit's number."""
+    require_interval(call, body)
     job, ticket = await _lock(call, job_id, "dispatch")
     if ticket is not None and ticket["state"] in rules.ENDED_TICKET_STATES:
         detail = f"ticket {ticket['ticket_id']} is {ticket['state']}; cancel the job"
         raise Problem.conflict("ticket-over", detail, ticket_id=ticket["ticket_id"])
-    technician = await row(call, "lock_technician", {"technician_id": body.technician_id})
-    if technician is None:
-        raise Problem.bad_field("body.technician_id", f"there is no technician {body.technician_id}")
-    span, zone = (body.starts_at, body.ends_at), ZoneInfo(job["time_zone"])
-    _require_fit(job, technician)
-    _require_parts(job, body)
-    await _require_time(call, technician, span, zone)
+    technician = await require_bookable(call, job, body)
     values = {**body.model_dump(), "job_id": job_id, "now": call.now}
     visit = await _required(call, "insert_visit", values)
     note = {"visit_id": visit["visit_id"], "technician": technician["name"]}
-    job = await _move(call, job, ticket, "dispatch", note=note)
-    message = rules.dispatched_message(job, technician["name"], span, zone)
-    await _announce(call, job, "job.dispatched", str(visit["visit_id"]), message, technician=technician["name"])
-    return job
+    return await _move(call, job, ticket, "dispatch", note=note), technician, int(visit["visit_id"])
+
+
+def require_interval(call: Call, wanted: Dispatch, field: str = "body") -> None:
+    """Refuse an appointment that is impossible.
+
+    Raises:
+        Problem: 422 naming the field.
+    """
+    misfit = rules.misfit_of_interval(wanted.starts_at, wanted.ends_at, call.now)
+    if misfit is not None:
+        raise Problem.bad_field(f"{field}.{misfit[0]}", misfit[1])
+
+
+async def require_bookable(
+    call: Call, job: DictRow, wanted: Dispatch, *, except_visit_id: int = 0, field: str = "body"
+) -> DictRow:
+    """The technician of an appointment, locked until the transaction ends, when the appointment is possible.
+
+    Args:
+        call: Whose transaction holds the lock.
+        job: Locked.
+        wanted: The appointment.
+        except_visit_id: A visit whose time counts as free, because it is the one that moves.
+        field: What of the body a problem names.
+
+    Raises:
+        Problem: 422 for an unknown technician; 409 `technician-unfit`, `parts-not-reserved` or `technician-busy`.
+    """
+    technician = await row(call, "lock_technician", {"technician_id": wanted.technician_id})
+    if technician is None:
+        raise Problem.bad_field(f"{field}.technician_id", f"there is no technician {wanted.technician_id}")
+    _require_fit(job, technician)
+    _require_parts(job, wanted)
+    span, zone = (wanted.starts_at, wanted.ends_at), ZoneInfo(job["time_zone"])
+    await _require_time(call, technician, span, zone, except_visit_id)
+    return technician
 
 
 def _require_fit(job: DictRow, technician: DictRow) -> None:
@@ -180,10 +235,17 @@ def _require_parts(job: DictRow, body: Dispatch) -> None:
         raise Problem.conflict("parts-not-reserved", f"{detail}; POST /v1/parts/reservations first", parts=missing)
 
 
-async def _require_time(call: Call, technician: DictRow, span: rules.Span, zone: ZoneInfo) -> None:
+async def _require_time(
+    call: Call, technician: DictRow, span: rules.Span, zone: ZoneInfo, except_visit_id: int
+) -> None:
     days = rules.days_touched(span, zone)
     since, until = rules.day_span(days[0], zone)[0], rules.day_span(days[-1], zone)[1]
-    wanted = {"technician_id": technician["technician_id"], "since": since, "until": until}
+    wanted = {
+        "technician_id": technician["technician_id"],
+        "since": since,
+        "until": until,
+        "except_visit_id": except_visit_id,
+    }
     rows = await (await call.connection.execute(SQL["visits_within"], wanted)).fetchall()
     promised = [(visit["starts_at"], visit["ends_at"]) for visit in rows]
     why = rules.why_busy(span, promised, timedelta(minutes=technician["daily_capacity_minutes"]), zone)
@@ -209,7 +271,7 @@ async def recall(call: Call, job_id: int, reason: str) -> DictRow:
         Problem: 404; 409 when the job is not with a technician.
     """
     job, ticket = await _lock(call, job_id, "recall")
-    await call.connection.execute(SQL["call_off_visit"], {"job_id": job_id})
+    await call.connection.execute(SQL["call_off_visit"], {"job_id": job_id, "now": call.now})
     job = await _move(call, job, ticket, "recall", waiting_reason=reason, note={"reason": reason})
     await _announce(call, job, "job.waiting", str(job["version"]), rules.waiting_message(job, reason))
     return job
@@ -223,7 +285,7 @@ async def cancel(call: Call, job_id: int, reason: str) -> DictRow:
     """
     job, ticket = await _lock(call, job_id, "cancel")
     await release_for_job(call, job_id)
-    await call.connection.execute(SQL["call_off_visit"], {"job_id": job_id})
+    await call.connection.execute(SQL["call_off_visit"], {"job_id": job_id, "now": call.now})
     return await _move(call, job, ticket, "cancel", cancel_reason=reason, note={"reason": reason})
 
 
@@ -254,7 +316,7 @@ async def finish_job(call: Call, job_id: int, outcome: str, *, consume_parts: bo
         if misfit is not None:
             raise Problem.bad_field("body.outcome", misfit)
     await (consume_for_job if consume_parts else release_for_job)(call, job_id)
-    await call.connection.execute(SQL["complete_visit"], {"job_id": job_id})
+    await call.connection.execute(SQL["complete_visit"], {"job_id": job_id, "now": call.now})
     job = await _move(call, job, ticket, "complete", outcome=outcome, ticket_outcome=ticket_outcome)
     await _announce(call, job, "job.completed", "", rules.completed_message(job, outcome))
     return job
@@ -269,11 +331,7 @@ async def _lock(call: Call, job_id: int, action: Action) -> tuple[DictRow, DictR
     ticket = await row(call, "lock_ticket_of_job", {"job_id": job_id})
     await row(call, "lock_job", {"job_id": job_id})
     job = await get_job(call, job_id)
-    if rules.next_state(job["state"], action) is None:
-        allowed = rules.actions_of(job["state"])
-        where = f"it allows: {', '.join(allowed)}" if allowed else "that is final"
-        detail = f"job {job_id} is {job['state']}, which does not allow {action}; {where}"
-        raise Problem.conflict("job-state", detail, state=job["state"], allowed=allowed)
+    rules.MACHINE.require(job_id, job["state"], action)
     return job, ticket
 
 
@@ -294,7 +352,7 @@ async def _move(
     values = {
         "job_id": job_id,
         "from": job["state"],
-        "to": rules.next_state(job["state"], action),
+        "to": rules.MACHINE.require(job_id, job["state"], action),
         "waiting_reason": waiting_reason,
         "cancel_reason": cancel_reason,
         "outcome": outcome,

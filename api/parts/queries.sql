@@ -162,3 +162,20 @@ ORDER BY part_id, warehouse_id
 UPDATE service.reservation SET state = %(state)s, version = version + 1
 WHERE reservation_id = %(reservation_id)s AND state = 'reserved'
 RETURNING job_id, part_id, warehouse_id, quantity
+
+-- name: lock_reservation
+SELECT job_id, part_id, warehouse_id, quantity, state
+FROM service.reservation
+WHERE reservation_id = %(reservation_id)s
+FOR UPDATE
+
+-- name: split_reservation
+-- The pieces become a reservation of their own, ended at once; the others stay kept.
+WITH rest AS (
+    UPDATE service.reservation SET quantity = quantity - %(quantity)s, version = version + 1
+    WHERE reservation_id = %(reservation_id)s AND state = 'reserved' AND quantity > %(quantity)s
+    RETURNING job_id, part_id, warehouse_id, available_at, created_at
+)
+INSERT INTO service.reservation (job_id, part_id, warehouse_id, quantity, state, available_at, created_at)
+SELECT job_id, part_id, warehouse_id, %(quantity)s, %(state)s, available_at, created_at FROM rest
+RETURNING reservation_id

@@ -220,6 +220,77 @@ async def release_for_job(call: Call, job_id: int) -> None:
     await _settle_all(call, job_id, "released")
 
 
+async def settle_pieces(
+    call: Call, job_id: int, reservation_id: int, quantity: int, state: Literal["consumed", "released"]
+) -> DictRow:
+    """End a reservation, or a part of it: of four kept, three may be used and one go back.
+
+    Args:
+        call: Whose transaction holds it.
+        job_id: The job it is kept for; locked.
+        reservation_id: The reservation.
+        quantity: How many pieces.
+        state: What becomes of them.
+
+    Returns:
+        The reservation's `part_id` and `warehouse_id`.
+
+    Raises:
+        Problem: 422 for a reservation of another job; 409 when it is ended or holds fewer.
+    """
+    row = await _row(call, "lock_reservation", {"reservation_id": reservation_id})
+    if row is None or row["job_id"] != job_id:
+        raise Problem.bad_field("body.reservation_id", f"job {job_id} has no reservation {reservation_id}")
+    if row["state"] != "reserved" or row["quantity"] < quantity:
+        left = row["quantity"] if row["state"] == "reserved" else 0
+        detail = f"reservation {reservation_id} is {row['state']} and keeps {left}, not {quantity}"
+        raise Problem.conflict("reservation-ended", detail, state=row["state"], quantity=left)
+    if row["quantity"] == quantity:
+        await _settle(call, reservation_id, state)
+        return row
+    values = {"reservation_id": reservation_id, "quantity": quantity, "state": state}
+    split = await _row(call, "split_reservation", values)
+    if split is None:
+        raise LookupError(f"reservation {reservation_id} could not be split although its job is locked")
+    kind: Literal["consume", "release"] = "consume" if state == "consumed" else "release"
+    await _move_reserved(call, split["reservation_id"], kind, {**row, "quantity": quantity})
+    return row
+
+
+async def move_pieces(
+    call: Call, sku: str, warehouse: str, quantity: int, *, kind: Literal["consume", "return"], cause: str
+) -> DictRow:
+    """Take pieces out of a warehouse without a reservation, or bring them back.
+
+    Args:
+        call: Whose transaction holds it.
+        sku: The part.
+        warehouse: Code of a van, a partner's or the central one.
+        quantity: How many pieces.
+        kind: `consume` takes them out, `return` brings them back.
+        cause: For the ledger, e.g. `visit:12`.
+
+    Returns:
+        `part_id` and `warehouse_id`.
+
+    Raises:
+        Problem: 422 for an unknown part or warehouse; 409 `stock-out-of-range` when there are not as many free.
+    """
+    part = await part_of_field(call, sku)
+    found = await _row(call, "get_warehouse", {"code": warehouse})
+    if found is None:
+        raise Problem.bad_field("body.warehouse", f"there is no warehouse {warehouse}; POST /v1/warehouses first")
+    where = {"part_id": part["part_id"], "warehouse_id": found["warehouse_id"]}
+    await call.connection.execute(SQL["ensure_stock"], where)
+    on_hand = -quantity if kind == "consume" else quantity
+    change = {"kind": kind, "on_hand_change": on_hand, "reserved_change": 0, "cause": cause, "now": call.now}
+    if await _row(call, "move_stock", {**where, **change}) is None:
+        stock = await _row(call, "get_stock", where) or {"on_hand": 0, "reserved": 0}
+        detail = f"{warehouse} has {stock['on_hand'] - stock['reserved']} of {sku} free, not {quantity}"
+        raise Problem.conflict("stock-out-of-range", detail, **stock)
+    return where
+
+
 async def _settle_all(call: Call, job_id: int, state: Literal["consumed", "released"]) -> None:
     await _row(call, "lock_job", {"job_id": job_id})
     rows = await (await call.connection.execute(SQL["open_reservations_of_job"], {"job_id": job_id})).fetchall()

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from api.dispatch.rules import ACTIONS, JOB_STATES, next_state
+from api.dispatch.rules import ACTIONS, JOB_STATES, MACHINE
 
 HOUR = timedelta(hours=1)
 
@@ -42,7 +42,7 @@ def test_every_state_allows_over_http_what_the_table_says(workshop, refusal, now
             job = workshop.post(job, step, appointment() if step == "dispatch" else bodies[step])
         assert job["state"] == state
         body = appointment() if action == "dispatch" else bodies[action]
-        expected = next_state(state, action)
+        expected = MACHINE.next_state(state, action)
         if expected is None:
             refused = refusal(workshop.post, job, action, body)
             assert (state, action, refused.type) == (state, action, "/problems/job-state")
