@@ -264,9 +264,20 @@ class CareloopClient:
             if after is None:
                 return
 
-    def post(self, path: str, body: Mapping[str, Any], *, now: datetime | None = None, key: str | None = None) -> Any:
-        """POST with an idempotency key, made up when none is given."""
-        return self._call("POST", path, now=now, body=body, headers={"Idempotency-Key": key or uuid.uuid4().hex})
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        now: datetime | None = None,
+        key: str | None = None,
+        version: int | None = None,
+    ) -> Any:
+        """POST with an idempotency key, made up when none is given; with the version one has seen, where asked for."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        if version is not None:
+            headers["If-Match"] = f'"{version}"'
+        return self._call("POST", path, now=now, body=body, headers=headers)
 
     def patch(self, path: str, body: Mapping[str, Any], *, version: int, now: datetime | None = None) -> Any:
         """PATCH the version one has seen; 412 when somebody else was faster."""
