@@ -24,6 +24,7 @@ from api.assets.catalogue_routes import router as product_models
 from api.assets.routes import router as assets
 from api.assets.service import run_due as take_reported_firmware
 from api.conventions import problems
+from api.conventions.openapi import document_calls
 from api.customers.routes import router as customers
 from api.devices.broker_files import BrokerFiles, keeping_files
 from api.devices.provisioning import Provisioning
@@ -46,8 +47,16 @@ from api.outcomes.routes import router as outcomes
 from api.parts.routes import router as parts
 from api.plans.routes import router as plans
 from api.providers.routes import router as providers
+from api.quotes.payment_routes import open_router as payment_messages
+from api.quotes.payment_routes import router as payments
+from api.quotes.routes import open_router as quote_links
+from api.quotes.routes import router as quotes
+from api.quotes.service import run_due as expire_quotes
 from api.remote.routes import router as remote
 from api.reports.routes import router as reports
+from api.sla.calendars import run_due as take_holidays
+from api.sla.routes import router as sla
+from api.sla.service import run_due as follow_calendars
 from api.telemetry.routes import router as telemetry
 from api.tickets.routes import router as tickets
 from api.warranty.policies import run_due as derive_warranties
@@ -80,7 +89,12 @@ ROUTERS = (
     files,
     parts,
     warranty,
+    sla,
     tickets,
+    quote_links,
+    quotes,
+    payment_messages,
+    payments,
     plans,
     dispatch,
     outcomes,
@@ -93,9 +107,12 @@ ROUTERS = (
 # What falls due without a call, in the order in which it is done.
 DUTIES: tuple[Duty, ...] = (
     Duty("orphaned-files", remove_orphaned_files),
+    Duty("holidays", take_holidays),
+    Duty("changed-calendars", follow_calendars),
     Duty("reported-firmware", take_reported_firmware),
     Duty("ended-logins", forget_ended_logins),
     Duty("warranty-terms", derive_warranties),
+    Duty("expired-quotes", expire_quotes),
 )
 
 
@@ -171,4 +188,5 @@ def create_app(
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.openapi = document_calls(app)  # type: ignore[method-assign] # FastAPI's own way to add to the document
     return app

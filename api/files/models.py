@@ -29,6 +29,4 @@ class NewAttachment(Body):
 
     ticket_id: Id | None = None
     serial: Serial | None = None
-    audience: Audience = Field(
-        "all", description="who sees it besides staff: everybody concerned, partners, nobody"
-    )
+    audience: Audience = Field("all", description="who sees it besides staff: everybody concerned, partners, nobody")

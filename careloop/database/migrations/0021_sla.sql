@@ -55,3 +55,115 @@ CALL service.guard('service.file', 'customer_id = (SELECT service.scope_customer
 CALL service.guard('service.file_content', 'EXISTS (SELECT FROM service.file f '
     'WHERE f.owner = file_content.owner AND f.sha256 = file_content.sha256)', 'owner,sha256',
     hidden => ARRAY['content']);
+
+-- Service levels ------------------------------------------------------------------------------------
+
+CREATE TABLE service.calendar (
+    calendar_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code             text NOT NULL UNIQUE CHECK (code <> ''),
+    name             text NOT NULL,
+    time_zone        text NOT NULL,
+    -- Seven lists, Monday first, of [opens, closes] in minutes of the day.
+    week             jsonb NOT NULL CHECK (jsonb_array_length(week) = 7),
+    -- Whose public holidays hold; null for none.
+    country          text,
+    subdivision      text,
+    -- The library's release that the latest years were taken from, and the last year taken.
+    holidays_version text,
+    holidays_until   integer,
+    created_at       timestamptz NOT NULL,
+    version          integer NOT NULL DEFAULT 1
+);
+
+-- Days that are not like their weekday. Taken from the library once and kept, so that its next release does not change
+-- what was due in the past; somebody's own day holds against the library's.
+CREATE TABLE service.calendar_day (
+    calendar_id  bigint NOT NULL REFERENCES service.calendar,
+    day          date NOT NULL,
+    source       text NOT NULL CHECK (source IN ('library', 'own')),
+    name         text NOT NULL,
+    -- A list as in `week`; empty when closed.
+    spans        jsonb NOT NULL,
+    PRIMARY KEY (calendar_id, day, source)
+);
+
+-- Never deleted, only switched off: clocks keep their number.
+CREATE TABLE service.sla_policy (
+    policy_id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name                    text NOT NULL UNIQUE CHECK (name <> ''),
+    -- The first that fits a case holds.
+    place                   integer NOT NULL,
+    active                  boolean NOT NULL DEFAULT true,
+    calendar_id             bigint NOT NULL REFERENCES service.calendar,
+    -- Null: of all.
+    kinds                   text[],
+    priorities              text[],
+    queues                  text[],
+    customer_kinds          text[],
+    customer_ids            bigint[],
+    -- In business minutes; null: not promised.
+    first_response_minutes  integer CHECK (first_response_minutes > 0),
+    appointment_minutes     integer CHECK (appointment_minutes > 0),
+    solution_minutes        integer CHECK (solution_minutes > 0),
+    warn_percent            integer NOT NULL DEFAULT 80 CHECK (warn_percent BETWEEN 1 AND 100),
+    version                 integer NOT NULL DEFAULT 1
+);
+CREATE INDEX sla_policy_place ON service.sla_policy (place, policy_id);
+CREATE INDEX sla_policy_calendar_id ON service.sla_policy (calendar_id);
+
+-- Which state of the three tables above processes have in memory: another one with each change.
+CREATE TABLE service.sla_revision (
+    only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    revision  uuid NOT NULL
+);
+INSERT INTO service.sla_revision (revision) VALUES (gen_random_uuid());
+
+CREATE FUNCTION service.revise_sla() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE service.sla_revision SET revision = gen_random_uuid();
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER revised AFTER INSERT OR UPDATE OR DELETE ON service.calendar
+    FOR EACH STATEMENT EXECUTE FUNCTION service.revise_sla();
+CREATE TRIGGER revised AFTER INSERT OR UPDATE OR DELETE ON service.calendar_day
+    FOR EACH STATEMENT EXECUTE FUNCTION service.revise_sla();
+CREATE TRIGGER revised AFTER INSERT OR UPDATE OR DELETE ON service.sla_policy
+    FOR EACH STATEMENT EXECUTE FUNCTION service.revise_sla();
+
+-- What is timed of a case. No keys to policy and calendar, which nobody deletes: with them all new tickets would lock the
+-- same few rows.
+CREATE TABLE service.ticket_clock (
+    clock_id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id         bigint NOT NULL REFERENCES service.ticket ON DELETE CASCADE,
+    kind              text NOT NULL CHECK (kind IN ('first_response', 'appointment', 'solution')),
+    policy_id         bigint NOT NULL,
+    calendar_id       bigint NOT NULL,
+    calendar_version  integer NOT NULL,
+    target_minutes    integer NOT NULL CHECK (target_minutes > 0),
+    warn_percent      integer NOT NULL,
+    started_at        timestamptz NOT NULL,
+    pauses            tstzmultirange NOT NULL DEFAULT '{}',
+    paused_since      timestamptz,
+    stopped_at        timestamptz,
+    -- Null while it is paused with time left.
+    due_at            timestamptz,
+    warn_at           timestamptz,
+    -- When somebody must look at it: to warn, or to say that it is breached.
+    next_at           timestamptz,
+    warned_at         timestamptz,
+    breached_at       timestamptz,
+    UNIQUE (ticket_id, kind)
+);
+CREATE INDEX ticket_clock_next ON service.ticket_clock (next_at, clock_id) WHERE next_at IS NOT NULL;
+CREATE INDEX ticket_clock_due ON service.ticket_clock (due_at, clock_id) WHERE stopped_at IS NULL AND due_at IS NOT NULL;
+CREATE INDEX ticket_clock_calendar ON service.ticket_clock (calendar_id, calendar_version) WHERE stopped_at IS NULL;
+
+CALL service.guard('service.calendar', 'true', 'calendar_id');
+CALL service.guard('service.calendar_day', 'true', 'calendar_id,day,source');
+-- What others were promised is not for everybody.
+CALL service.guard('service.sla_policy', 'false', 'policy_id');
+CALL service.guard('service.sla_revision', 'true', 'only_row', audited => false);
+-- Reckoned from policies, calendars and the case's moves, which are audited; trips stand in the case's history.
+CALL service.guard('service.ticket_clock',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_clock.ticket_id)', 'clock_id', audited => false);
