@@ -30,7 +30,7 @@ _DIGITS = re.compile(r"(\d+)")
 def batch_order(batch: str) -> tuple[tuple[int, int, str], ...]:
     """What batches are ordered by: as people read them, digits as numbers, so that B9 comes before B10."""
     pieces = _DIGITS.split(batch)
-    return tuple((0, int(piece), "") if piece.isdigit() else (1, 0, piece) for piece in pieces if piece)
+    return tuple((0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces if piece)
 
 
 @dataclass(frozen=True)
