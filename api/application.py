@@ -59,6 +59,7 @@ from api.sla.routes import router as sla
 from api.sla.service import run_due as follow_calendars
 from api.telemetry.routes import router as telemetry
 from api.tickets.routes import router as tickets
+from api.timeline.routes import router as timeline
 from api.warranty.policies import run_due as derive_warranties
 from api.warranty.routes import router as warranty
 from careloop import __version__
@@ -100,6 +101,7 @@ ROUTERS = (
     outcomes,
     reports,
     telemetry,
+    timeline,
     feed,
     duties,
 )
