@@ -256,7 +256,9 @@ async def finish_oidc(
         raise _unavailable(error) from error
     async with visitor.transaction(BY_PROVIDER) as connection:
         user = await _user_of_claims(connection, visitor, entrance, claims)
-        return await _enter(connection, visitor, entrance, user["user_id"])
+        entered = await _enter(connection, visitor, entrance, user["user_id"])
+    entrance.by_address.give_back(visitor.address, visitor.now)
+    return entered
 
 
 async def _user_of_claims(

@@ -29,13 +29,8 @@ from api.conventions.call import CallRoute, CurrentCall, allow, now_of
 from api.conventions.etags import IfMatch, require_version, tag
 from api.conventions.models import Id, Name, Serial, Time
 from api.conventions.pages import CurrentPage, Page
-from api.conventions.problems import RESPONSES, Problem, ProblemDocument, request_id_of
+from api.conventions.problems import RESPONSES, THROTTLED, Problem, request_id_of
 from api.conventions.roles import ROLES, Role
-
-THROTTLED: dict[int | str, dict[str, Any]] = {
-    **RESPONSES,
-    429: {"model": ProblemDocument, "description": "Too many attempts; Retry-After says when to try again"},
-}
 
 # Not CallRoutes: nobody is known yet, and no connection may be held while a password is checked (login.py).
 open_router = APIRouter(prefix="/v1/login", tags=["login"], responses=THROTTLED)

@@ -93,7 +93,7 @@ async def _tied(connection: AsyncConnection[DictRow], role: Role, wanted: Mappin
     for what in ("customer", "provider", "technician"):
         if tied[f"{what}_id"] is not None and not found[what]:
             raise Problem.bad_field(f"body.{what}_id", f"there is no {what} {tied[f'{what}_id']}")
-    if tied["technician_id"] is not None:
+    if role == "technician" and tied["technician_id"] is not None:
         own = found["technicians_provider_id"]
         if tied["provider_id"] not in (None, own):
             raise Problem.bad_field(

@@ -1,7 +1,7 @@
 """Two customers and two partners, each with things of their own: "we", who call, and strangers.
 
-Whatever is made for strangers has numbers from 900001 on, and "stranger" in its texts; so an answer that shows something
-of theirs gives itself away, whatever its form.
+Whatever is made for strangers has numbers from 900001 on, and "stranger" in its texts; so what shows any of it gives
+itself away, whatever its form.
 """
 
 import re
@@ -100,6 +100,7 @@ def _catalogue(connection: Connection) -> None:
 def _things(connection: Connection, who: str, serial: str) -> Belonging:
     """One side: a customer with a machine and a case, a partner with a technician who goes there."""
     customer = _one(connection, "customer", {"name": f"{who} customer"}, "customer_id")
+    _one(connection, "contact", {"customer_id": customer, "name": f"{who} contact", "created_at": AT}, "contact_id")
     site = _one(connection, "site", {"customer_id": customer, "name": f"{who} site"}, "site_id")
     provider = _one(
         connection, "provider", {"code": f"{who}-partner", "name": f"{who} partner", "created_at": AT}, "provider_id"
