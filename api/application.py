@@ -25,6 +25,7 @@ from api.assets.routes import router as assets
 from api.assets.service import run_due as take_reported_firmware
 from api.conventions import problems
 from api.conventions.openapi import document_calls
+from api.customers.merging import run_due as fetch_strays
 from api.customers.routes import router as customers
 from api.devices.broker_files import BrokerFiles, keeping_files
 from api.devices.provisioning import Provisioning
@@ -115,6 +116,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("ended-logins", forget_ended_logins),
     Duty("warranty-terms", derive_warranties),
     Duty("expired-quotes", expire_quotes),
+    Duty("merged-customers", fetch_strays),
 )
 
 
