@@ -25,6 +25,7 @@ from api.assets.routes import router as assets
 from api.assets.service import run_due as take_reported_firmware
 from api.conventions import problems
 from api.conventions.openapi import document_calls
+from api.conversation.routes import router as conversation
 from api.customers.merging import run_due as fetch_strays
 from api.customers.routes import router as customers
 from api.devices.broker_files import BrokerFiles, keeping_files
@@ -93,6 +94,7 @@ ROUTERS = (
     warranty,
     sla,
     tickets,
+    conversation,
     quote_links,
     quotes,
     payment_messages,

@@ -93,6 +93,16 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+THROTTLED: dict[int | str, dict[str, Any]] = {
+    **RESPONSES,
+    429: {
+        "model": ProblemDocument,
+        "description": "Too many attempts; Retry-After says when to try again",
+        "content": {MEDIA_TYPE: {}},
+    },
+}
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of an application with a problem document."""
 

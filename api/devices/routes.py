@@ -8,7 +8,7 @@ from api.conventions.call import CallRoute, CurrentCall, CurrentOpenCall, OpenRo
 from api.conventions.limits import Limiter
 from api.conventions.models import Id
 from api.conventions.pages import CurrentPage, Page
-from api.conventions.problems import RESPONSES, Problem
+from api.conventions.problems import RESPONSES, THROTTLED, Problem
 from api.devices import admission, claiming, service
 from api.devices.models import (
     Claim,
@@ -29,7 +29,7 @@ from api.devices.models import (
 from api.devices.provisioning import Provisioning
 
 router = APIRouter(prefix="/v1/devices", tags=["devices"], route_class=CallRoute, responses=RESPONSES)
-open_router = APIRouter(prefix="/v1", tags=["devices"], route_class=OpenRoute, responses=RESPONSES)
+open_router = APIRouter(prefix="/v1", tags=["devices"], route_class=OpenRoute, responses=THROTTLED)
 
 SEEING = [allow("agent", "service")]
 BROKER_SECRET = "Careloop-Broker-Secret"  # noqa: S105 - the header's name
