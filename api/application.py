@@ -60,6 +60,7 @@ from api.sla.calendars import run_due as take_holidays
 from api.sla.routes import router as sla
 from api.sla.service import run_due as follow_calendars
 from api.telemetry.routes import router as telemetry
+from api.tickets.collection_routes import router as ticket_lists
 from api.tickets.routes import router as tickets
 from api.timeline.routes import router as timeline
 from api.warranty.policies import run_due as derive_warranties
@@ -93,6 +94,7 @@ ROUTERS = (
     parts,
     warranty,
     sla,
+    ticket_lists,
     tickets,
     conversation,
     quote_links,
@@ -157,15 +159,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncConnectionPool(
-            database_url,
-            connection_class=AsyncConnection[DictRow],
-            kwargs={"row_factory": dict_row, "options": "-c timezone=UTC"},
-            min_size=2,
-            max_size=connections,
-            timeout=10.0,
-            check=AsyncConnectionPool.check_connection,
-        ) as pool:
+        async with _pool(database_url, connections) as pool:
             app.state.pool = pool
             async with (
                 watching(pool, seen),
@@ -191,8 +185,25 @@ def create_app(
     app.state.probes = Probes("api", seen.watchdog, {"database": database_check(database_url, "api")}, seen.clock)
     app.state.render_metrics = render_from(seen.registry)
     app.add_middleware(Tracing, metrics=seen.metrics, clock=seen.clock)
+    _furnish(app)
+    return app
+
+
+def _pool(database_url: str, connections: int) -> AsyncConnectionPool[AsyncConnection[DictRow]]:
+    return AsyncConnectionPool(
+        database_url,
+        connection_class=AsyncConnection[DictRow],
+        kwargs={"row_factory": dict_row, "options": "-c timezone=UTC"},
+        min_size=2,
+        max_size=connections,
+        timeout=10.0,
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+
+
+def _furnish(app: FastAPI) -> None:
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = document_calls(app)  # type: ignore[method-assign] # FastAPI's own way to add to the document
-    return app

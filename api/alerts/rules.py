@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 Topic = Literal[
     "ticket.opened",
     "ticket.resolved",
+    "ticket.message",
+    "ticket.customer_message",
     "job.dispatched",
     "job.waiting",
     "job.completed",

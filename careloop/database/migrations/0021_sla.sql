@@ -167,3 +167,100 @@ CALL service.guard('service.sla_revision', 'true', 'only_row', audited => false)
 -- Reckoned from policies, calendars and the case's moves, which are audited; trips stand in the case's history.
 CALL service.guard('service.ticket_clock',
     'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_clock.ticket_id)', 'clock_id', audited => false);
+
+-- What is said --------------------------------------------------------------------------------------
+
+CREATE TABLE service.message (
+    message_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id      bigint NOT NULL REFERENCES service.ticket,
+    -- From the customer, to the customer, or a note among those who work on the case.
+    direction      text NOT NULL CHECK (direction IN ('in', 'out', 'note')),
+    -- Who reads it besides staff: the customer and partners, partners, nobody.
+    audience       text NOT NULL CHECK (audience IN ('all', 'partner', 'staff')),
+    channel        text NOT NULL
+                   CHECK (channel IN ('portal', 'email', 'phone', 'sms', 'chat', 'letter', 'in_person', 'internal')),
+    author_kind    text NOT NULL CHECK (author_kind IN ('user', 'customer', 'system')),
+    author_key     text NOT NULL,
+    author_name    text NOT NULL,
+    language       text,
+    template_code  text,
+    -- What it is called where it came from, e.g. the Message-ID of a mail; the same is taken in once.
+    external_id    text CHECK (external_id <> ''),
+    body           text NOT NULL CHECK (body <> ''),
+    at             timestamptz NOT NULL,
+    edited_at      timestamptz,
+    version        integer NOT NULL DEFAULT 1,
+    CHECK ((direction = 'note') = (audience <> 'all'))
+);
+CREATE INDEX message_ticket_id ON service.message (ticket_id, message_id);
+CREATE UNIQUE INDEX message_external_id ON service.message (channel, external_id) WHERE external_id IS NOT NULL;
+
+CREATE TABLE service.message_file (
+    message_id  bigint NOT NULL REFERENCES service.message ON DELETE CASCADE,
+    file_id     bigint NOT NULL REFERENCES service.file,
+    PRIMARY KEY (message_id, file_id)
+);
+CREATE INDEX message_file_file_id ON service.message_file (file_id);
+
+-- How far somebody has read in a case.
+CREATE TABLE service.message_read (
+    ticket_id   bigint NOT NULL REFERENCES service.ticket,
+    -- 'user:3', 'key:12'.
+    reader      text NOT NULL,
+    message_id  bigint NOT NULL,
+    at          timestamptz NOT NULL,
+    PRIMARY KEY (ticket_id, reader)
+);
+
+-- Where a conversation stands.
+CREATE TABLE service.conversation (
+    ticket_id       bigint PRIMARY KEY REFERENCES service.ticket,
+    last_in_at      timestamptz,
+    last_out_at     timestamptz,
+    -- Since when the customer waits for an answer.
+    awaiting_since  timestamptz
+);
+CREATE INDEX conversation_awaiting ON service.conversation (awaiting_since, ticket_id) WHERE awaiting_since IS NOT NULL;
+
+-- Canned replies. Placeholders as in ${ticket_id}; no code.
+CREATE TABLE service.reply_template (
+    template_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code         text NOT NULL CHECK (code <> ''),
+    language     text NOT NULL,
+    name         text NOT NULL,
+    body         text NOT NULL CHECK (body <> ''),
+    active       boolean NOT NULL DEFAULT true,
+    version      integer NOT NULL DEFAULT 1,
+    UNIQUE (code, language)
+);
+
+CALL service.guard('service.message', '(audience = ''all'' '
+    'OR (audience = ''partner'' AND (SELECT service.scope_provider_id()) IS NOT NULL)) '
+    'AND EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = message.ticket_id)', 'message_id',
+    personal => ARRAY['body', 'author_name', 'external_id']);
+CALL service.guard('service.message_file',
+    'EXISTS (SELECT FROM service.message m WHERE m.message_id = message_file.message_id)', 'message_id,file_id');
+CALL service.guard('service.message_read',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = message_read.ticket_id)', 'ticket_id,reader',
+    audited => false);
+CALL service.guard('service.conversation',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = conversation.ticket_id)', 'ticket_id', audited => false);
+CALL service.guard('service.reply_template', '(SELECT service.scope_provider_id()) IS NOT NULL', 'template_id');
+
+-- What is found by words: said to and by the customer; noted among staff (0020_tickets.sql asks by this name).
+CREATE OR REPLACE FUNCTION service.ticket_words(of_ticket_id bigint, OUT said text, OUT noted text) LANGUAGE sql STABLE AS
+$$
+    SELECT string_agg(m.body, ' ') FILTER (WHERE m.direction <> 'note'),
+           string_agg(m.body, ' ') FILTER (WHERE m.direction = 'note')
+    FROM service.message m
+    WHERE m.ticket_id = of_ticket_id
+$$;
+
+CREATE FUNCTION service.index_message() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM service.index_tickets(coalesce(NEW.ticket_id, OLD.ticket_id), coalesce(NEW.ticket_id, OLD.ticket_id));
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER searchable AFTER INSERT OR DELETE OR UPDATE OF body, ticket_id ON service.message
+    FOR EACH ROW EXECUTE FUNCTION service.index_message();

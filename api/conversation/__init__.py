@@ -1,0 +1,1 @@
+"""What is said with the customer in a case, and noted among those who work on it."""
