@@ -8,6 +8,8 @@ from api.conventions.problems import Problem
 from api.conventions.states import StateMachine
 from api.state_diagrams import machines, page
 
+# A machine that went out of service may come back, and a clock runs again when its case is opened again.
+WITHOUT_END = {"asset", "clock"}
 MACHINES = {name: machine for name, (_, machine) in machines().items()}
 
 
@@ -38,7 +40,7 @@ def test_every_state_can_be_reached_and_left_or_is_final(name):
                 reached.add(to)
                 ahead.append(to)
     assert reached == set(machine.states)
-    assert machine.final, "nothing ever ends"
+    assert machine.final or name in WITHOUT_END, "nothing ever ends"
 
 
 def test_a_table_that_leads_nowhere_is_refused():
