@@ -170,7 +170,47 @@ def _things(connection: Connection, who: str, serial: str) -> Belonging:
     _one(connection, "failure", failure, "failure_id")
     replacement = {"asset_id": asset, "component": "pump", "replaced_at": AT, "reason": "failure", "recorded_at": AT}
     _one(connection, "replacement", replacement, "replacement_id")
+    prices = {
+        "name": f"{who} prices",
+        "currency": "EUR",
+        "valid_from": "2026-01-01",
+        "provider_level": who,
+        "labour_hour_minor": 1,
+        "labour_step_minutes": 15,
+        "travel_km_minor": 1,
+        "part_factor_bp": 10_000,
+        "minimum_charge_minor": 0,
+        "tax_rate_bp": 0,
+        "created_at": AT,
+        "created_by": who,
+    }
+    quote = {
+        "ticket_id": ticket,
+        "revision": 1,
+        "state": "sent",
+        "price_list_id": _one(connection, "price_list", prices, "price_list_id"),
+        "currency": "EUR",
+        "net_minor": 100,
+        "tax_rate_bp": 0,
+        "tax_minor": 0,
+        "gross_minor": 100,
+        "borne_minor": 0,
+        "warranty": "{}",
+        "valid_days": 14,
+        "valid_until": "2099-01-01T00:00:00Z",
+        "text": f"{who} quote",
+        "text_sha256": "0" * 64,
+        "created_at": AT,
+        "created_by": who,
+        "sent_at": AT,
+    }
+    quote_id = _one(connection, "quote", quote, "quote_id")
+    payment = {"ticket_id": ticket, "provider": "till", "external_reference": f"{who}-1", "state": "authorised"}
+    paid = {"amount_minor": 100, "currency": "EUR", "at": AT, "recorded_by": who}
+    payment_id = _one(connection, "payment", {**payment, **paid}, "payment_id")
     ids = {
+        "quote_id": quote_id,
+        "payment_id": payment_id,
         "customer_id": customer,
         "site_id": site,
         "provider_id": provider,
