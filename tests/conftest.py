@@ -18,10 +18,12 @@ from typing import Any
 import pytest
 import uvicorn
 from hypothesis import HealthCheck, settings
+from psycopg.conninfo import make_conninfo
 
 from careloop.client import CareloopClient
 from careloop.database.engine import connect
 from careloop.database.migrations import migrate
+from careloop.database.roles import create_service_login, create_service_roles, login_of
 from careloop.stack.broker import EmbeddedBroker
 from careloop.stack.ports import free_port
 from careloop.stack.postgres import EmbeddedPostgres
@@ -36,6 +38,7 @@ settings.register_profile(
     derandomize=os.environ.get("CI") == "true",
 )
 settings.load_profile("careloop")
+API_PASSWORD = "of-the-api"
 IN_MEMORY_BYTES = 4 * 2**30
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -71,6 +74,8 @@ def postgres(servers_directory: Path) -> Iterator[EmbeddedPostgres]:
     try:
         with connect(server.url) as connection:
             migrate(connection)
+            create_service_roles(connection)
+            create_service_login(connection, "api", login_of("api"), API_PASSWORD)
         yield server
     finally:
         server.stop()
@@ -123,6 +128,7 @@ def shared_data() -> Path:
 class RunningApi:
     """A real API server on a free port, over this test's own database, with a key per role.
 
+    It has the rights that the API's own login has in production, and no more; `database_url` is the owner's.
     Its clock is `request`: pass `now` to the client's calls, or leave it out for the real time.
     """
 
@@ -176,7 +182,8 @@ def _served(database_url: str, **options: Any) -> Iterator[RunningApi]:
                 "INSERT INTO service.api_key (name, role, key_hash, created_at) VALUES (%s, %s, %s, '2000-01-01Z')",
                 (f"test-{role}", role, hash_key(key)),
             )
-    app = create_app(database_url, clock="request", now=lambda: datetime.now(UTC), **options)
+    url = make_conninfo(database_url, user=login_of("api"), password=API_PASSWORD)
+    app = create_app(url, clock="request", now=lambda: datetime.now(UTC), **options)
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
