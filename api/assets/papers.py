@@ -19,7 +19,7 @@ async def add_document(
     body: NewModelDocument | NewAssetDocument,
     *,
     model_id: int | None = None,
-    asset_id: int | None = None,
+    asset: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Add a paper to a model or an asset.
 
@@ -27,11 +27,14 @@ async def add_document(
         Problem: 422 for a file that is not there, or belongs elsewhere.
     """
     await require_file(call, body.file_id, "body.file_id")
+    asset_id = None if asset is None else asset["asset_id"]
     await attach(call, body.file_id, asset_id=asset_id)
     values = {
         **body.model_dump(),
         "model_id": model_id,
         "asset_id": asset_id,
+        # How somebody bought it is not the next owner's business.
+        "customer_id": asset["customer_id"] if asset and body.kind == "proof_of_purchase" else None,
         "actor": call.principal.name,
         "now": call.now,
     }

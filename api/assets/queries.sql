@@ -273,8 +273,8 @@ WHERE a.asset_id = %(asset_id)s
 ORDER BY c.name
 
 -- name: insert_document
-INSERT INTO service.document (model_id, asset_id, kind, title, language, file_id, added_by, added_at)
-VALUES (%(model_id)s, %(asset_id)s, %(kind)s, %(title)s, %(language)s, %(file_id)s, %(actor)s, %(now)s)
+INSERT INTO service.document (model_id, asset_id, customer_id, kind, title, language, file_id, added_by, added_at)
+VALUES (%(model_id)s, %(asset_id)s, %(customer_id)s, %(kind)s, %(title)s, %(language)s, %(file_id)s, %(actor)s, %(now)s)
 RETURNING document_id, kind, title, language, file_id, added_by, added_at
 
 -- name: list_documents

@@ -173,7 +173,7 @@ async def get_asset_bill_of_materials(serial: Serial, call: CurrentCall) -> Bill
 async def add_asset_document(serial: Serial, body: NewAssetDocument, call: CurrentCall) -> Document:
     """Add a paper to an asset, e.g. the proof of purchase; its file is POSTed to /v1/files before."""
     asset = await service.get_asset(call, serial)
-    return Document(**await papers.add_document(call, body, asset_id=asset["asset_id"]))
+    return Document(**await papers.add_document(call, body, asset=asset))
 
 
 @router.get("/{serial}/documents", dependencies=EVERYBODY)

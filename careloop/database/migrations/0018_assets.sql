@@ -141,6 +141,8 @@ CREATE TABLE service.document (
     document_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     model_id     bigint REFERENCES service.product_model,
     asset_id     integer REFERENCES service.asset,
+    -- Of a proof of purchase: the owner who brought it.
+    customer_id  bigint REFERENCES service.customer,
     kind         text NOT NULL CHECK (kind IN (
         'manual', 'drawing', 'parts_list', 'certificate', 'bulletin', 'proof_of_purchase', 'photo', 'report', 'other')),
     title        text NOT NULL CHECK (title <> ''),
@@ -153,6 +155,7 @@ CREATE TABLE service.document (
 );
 CREATE INDEX document_model ON service.document (model_id, document_id) WHERE model_id IS NOT NULL;
 CREATE INDEX document_asset ON service.document (asset_id, added_at DESC) WHERE asset_id IS NOT NULL;
+CREATE INDEX document_customer ON service.document (customer_id) WHERE customer_id IS NOT NULL;
 CREATE INDEX document_file ON service.document (file_id);
 
 -- The timeline ----------------------------------------------------------------------------------------
@@ -178,6 +181,6 @@ CALL service.guard('service.firmware_progress', 'false', 'only_row', audited => 
 -- Papers of a model are everybody's; of a machine, whoever's who sees it, but how an owner before bought it is not.
 CALL service.guard('service.document', 'model_id IS NOT NULL '
     'OR (EXISTS (SELECT FROM service.asset a WHERE a.asset_id = document.asset_id) '
-    'AND (kind <> ''proof_of_purchase'' OR EXISTS (SELECT FROM service.asset_owner o '
-    'WHERE o.asset_id = document.asset_id AND o.until_at IS NULL AND o.from_at <= document.added_at)))', 'document_id',
+    'AND (customer_id IS NULL OR customer_id = (SELECT service.scope_customer_id()) '
+    'OR (SELECT service.scope_provider_id()) IS NOT NULL))', 'document_id',
     personal => ARRAY['title']);
