@@ -28,6 +28,8 @@ from api.conventions.openapi import document_calls
 from api.conversation.routes import router as conversation
 from api.customers.merging import run_due as fetch_strays
 from api.customers.routes import router as customers
+from api.cover.routes import router as cover
+from api.cover.service import run_due as end_cover
 from api.devices.broker_files import BrokerFiles, keeping_files
 from api.devices.provisioning import Provisioning
 from api.devices.routes import open_router as devices_without_key
@@ -96,6 +98,7 @@ ROUTERS = (
     sla,
     ticket_lists,
     tickets,
+    cover,
     conversation,
     quote_links,
     quotes,
@@ -119,6 +122,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("reported-firmware", take_reported_firmware),
     Duty("ended-logins", forget_ended_logins),
     Duty("warranty-terms", derive_warranties),
+    Duty("ended-cover", end_cover),
     Duty("expired-quotes", expire_quotes),
     Duty("merged-customers", fetch_strays),
 )

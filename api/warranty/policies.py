@@ -212,6 +212,8 @@ async def derive(call: Call, asset_id: int) -> None:
         await call.connection.execute(SQL["change_derived"], {**term, "term_id": term_id})
     for term in to_do.added:
         await call.connection.execute(SQL["insert_derived"], {**term, "asset_id": asset_id})
+    if to_do.changed or to_do.added or to_do.withdrawn:
+        await call.connection.execute(SQL["refresh_announced"], {"asset_id": asset_id})
 
 
 async def _machine(call: Call, row: DictRow, *, needs_reading: bool) -> Machine:

@@ -19,7 +19,7 @@ LIMIT %(fetch)s
 -- name: get_term
 SELECT w.term_id, w.asset_id, a.serial, w.name, w.starts_on, w.ends_on, t.ticket_id, w.source, w.component,
        w.meter_metric, w.meter_limit, w.parts, w.labour, w.travel, p.code AS policy, p.version AS policy_version,
-       w.contract_id, w.extension_id
+       w.contract_id, w.extension_id, w.conditions ->> 'human_damage' AS human_damage
 FROM service.warranty_term w
 JOIN service.asset a USING (asset_id)
 LEFT JOIN service.ticket t USING (term_id)
@@ -267,3 +267,48 @@ SELECT purchase_id, state FROM service.warranty_purchase WHERE asset_id = %(asse
 UPDATE service.warranty_purchase
 SET state = %(state)s, decided_at = %(now)s, decided_by = %(actor)s, decision = %(decision)s
 WHERE purchase_id = %(purchase_id)s
+
+-- name: lock_asset
+-- All that changes a machine's terms by hand takes turns.
+SELECT a.asset_id, a.serial, a.customer_id, a.model_id, m.kind, coalesce(s.time_zone, 'UTC') AS time_zone
+FROM service.asset a
+JOIN service.product_model m USING (model_id)
+LEFT JOIN service.site s USING (site_id)
+WHERE a.serial = %(serial)s
+FOR NO KEY UPDATE OF a
+
+-- name: last_of_machine
+SELECT w.term_id, w.name, w.starts_on, w.ends_on, w.source, w.policy_id, w.meter_metric, w.meter_limit, w.parts, w.labour,
+       w.travel, w.conditions
+FROM service.warranty_term w
+WHERE w.asset_id = %(asset_id)s AND w.component IS NULL AND w.withdrawn_at IS NULL
+ORDER BY w.ends_on DESC, w.term_id DESC
+LIMIT 1
+
+-- name: grant_term
+INSERT INTO service.warranty_term
+    (asset_id, name, starts_on, ends_on, source, policy_id, contract_id, extension_id, component, meter_metric, meter_limit,
+     parts, labour, travel, conditions, announced)
+VALUES (%(asset_id)s, %(name)s, %(starts_on)s, %(ends_on)s, %(source)s, %(policy_id)s, %(contract_id)s, %(extension_id)s,
+        %(component)s, %(meter_metric)s, %(meter_limit)s, %(parts)s, %(labour)s, %(travel)s, %(conditions)s,
+        %(component)s::text IS NULL)
+
+-- name: end_terms
+-- What was covered before the day stays so.
+UPDATE service.warranty_term
+SET ends_on = greatest(starts_on, least(ends_on, %(on)s::date - 1)), announced = false,
+    withdrawn_at = CASE WHEN starts_on >= %(on)s THEN %(now)s END
+WHERE (contract_id = %(contract_id)s OR extension_id = %(extension_id)s) AND withdrawn_at IS NULL AND ends_on >= %(on)s
+
+-- name: refresh_announced
+-- The end of a machine's term is no news where something bought or granted goes on at once.
+UPDATE service.warranty_term w
+SET announced = NOT w.announced
+FROM (SELECT t.term_id, EXISTS (
+          SELECT FROM service.warranty_term n
+          WHERE n.asset_id = t.asset_id AND n.component IS NULL AND n.withdrawn_at IS NULL
+            AND n.source IN ('contract', 'extension') AND n.parts AND n.labour AND n.travel
+            AND n.starts_on <= t.ends_on + 1 AND n.ends_on > t.ends_on) AS followed
+      FROM service.warranty_term t
+      WHERE t.asset_id = %(asset_id)s AND t.component IS NULL AND t.withdrawn_at IS NULL) AS found
+WHERE w.term_id = found.term_id AND w.announced = found.followed

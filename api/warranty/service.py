@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 
 from api.assets.models import NewWarrantyTerm
 from api.assets.service import add_term, get_asset
@@ -19,7 +20,18 @@ from careloop.database.queries import load_queries
 
 SQL = load_queries("api.warranty")
 
-__all__ = ["create_term", "get_term", "question", "run_due", "term_of_field"]
+__all__ = [
+    "create_term",
+    "end_terms",
+    "get_term",
+    "grant_term",
+    "last_of_machine",
+    "lock_asset",
+    "question",
+    "run_due",
+    "term_of_field",
+    "today_of",
+]
 
 
 async def create_term(call: Call, serial: str, body: NewWarrantyTerm) -> DictRow:
@@ -57,6 +69,59 @@ async def term_of_field(call: Call, term_id: int, asset: DictRow) -> DictRow:
     return row
 
 
+# What is bought or granted on top ---------------------------------------------------------------
+
+
+async def lock_asset(call: Call, serial: str) -> DictRow:
+    """An asset whose terms are about to change; whoever else changes them waits.
+
+    Returns:
+        `asset_id`, `serial`, `customer_id`, `model_id`, `kind`, `time_zone`.
+
+    Raises:
+        Problem: 404.
+    """
+    row = await (await call.connection.execute(SQL["lock_asset"], {"serial": serial})).fetchone()
+    if row is None:
+        raise Problem.not_found("asset", serial)
+    await derive_if_pending(call, row["asset_id"])
+    return row
+
+
+def today_of(call: Call, asset: Mapping[str, Any]) -> date:
+    """The day of the call where an asset stands."""
+    return call.now.astimezone(ZoneInfo(asset["time_zone"])).date()
+
+
+async def last_of_machine(call: Call, asset_id: int) -> DictRow | None:
+    """The term of the whole machine that ends last, with its `conditions` as they are stored."""
+    return await (await call.connection.execute(SQL["last_of_machine"], {"asset_id": asset_id})).fetchone()
+
+
+async def grant_term(call: Call, asset_id: int, term: Mapping[str, Any]) -> None:
+    """Add a term that was bought or granted.
+
+    Args:
+        call: Whose transaction holds it.
+        asset_id: Locked by `lock_asset`.
+        term: `name`, `starts_on`, `ends_on`, `source`, `conditions` and what else the table has; the rest is empty, and
+            covers all.
+    """
+    empty = ("policy_id", "contract_id", "extension_id", "component", "meter_metric", "meter_limit")
+    values = {**dict.fromkeys(empty), **dict.fromkeys(ASPECTS, True), **term, "asset_id": asset_id}
+    await call.connection.execute(SQL["grant_term"], {**values, "conditions": Jsonb(values["conditions"])})
+    await call.connection.execute(SQL["refresh_announced"], {"asset_id": asset_id})
+
+
+async def end_terms(
+    call: Call, asset_id: int, on: date, *, contract_id: int | None = None, extension_id: int | None = None
+) -> None:
+    """End what a contract or an extension brought, on the day before one; what was covered before stays so."""
+    values = {"contract_id": contract_id, "extension_id": extension_id, "on": on, "now": call.now}
+    await call.connection.execute(SQL["end_terms"], values)
+    await call.connection.execute(SQL["refresh_announced"], {"asset_id": asset_id})
+
+
 # The question -----------------------------------------------------------------------------------
 
 
@@ -91,9 +156,9 @@ async def question(
     zone = ZoneInfo(found["time_zone"])
     if on is None:
         on = call.now.astimezone(zone).date()
+    if found["pending"]:
+        await derive_if_pending(call, found["asset_id"])
     async with call.unscoped():
-        if found["pending"]:
-            await derive_if_pending(call, found["asset_id"])
         key = {**found, "on": min(on, LATEST), "component": component, "ticket_id": ticket_id}
         day = await (await call.connection.execute(SQL["day_of_asset"], key)).fetchone() or {}
         rows = await (await call.connection.execute(SQL["terms_of_asset"], found)).fetchall()
