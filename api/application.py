@@ -26,10 +26,10 @@ from api.assets.service import run_due as take_reported_firmware
 from api.conventions import problems
 from api.conventions.openapi import document_calls
 from api.conversation.routes import router as conversation
-from api.customers.merging import run_due as fetch_strays
-from api.customers.routes import router as customers
 from api.cover.routes import router as cover
 from api.cover.service import run_due as end_cover
+from api.customers.merging import run_due as fetch_strays
+from api.customers.routes import router as customers
 from api.devices.broker_files import BrokerFiles, keeping_files
 from api.devices.provisioning import Provisioning
 from api.devices.routes import open_router as devices_without_key
@@ -50,6 +50,7 @@ from api.observation.watching import Observed, watching
 from api.outcomes.routes import router as outcomes
 from api.parts.routes import router as parts
 from api.plans.routes import router as plans
+from api.privacy.routes import router as privacy
 from api.providers.routes import router as providers
 from api.quotes.payment_routes import open_router as payment_messages
 from api.quotes.payment_routes import router as payments
@@ -65,6 +66,9 @@ from api.telemetry.routes import router as telemetry
 from api.tickets.collection_routes import router as ticket_lists
 from api.tickets.routes import router as tickets
 from api.timeline.routes import router as timeline
+from api.visits.catalogue import router as procedures
+from api.visits.routes import open_router as visit_links
+from api.visits.routes import router as visits
 from api.warranty.policies import run_due as derive_warranties
 from api.warranty.routes import router as warranty
 from careloop import __version__
@@ -83,6 +87,7 @@ ROUTERS = (
     audit,
     providers,
     customers,
+    privacy,
     product_models,
     assets,
     devices_without_key,
@@ -107,6 +112,9 @@ ROUTERS = (
     plans,
     dispatch,
     outcomes,
+    visit_links,
+    visits,
+    procedures,
     reports,
     telemetry,
     timeline,

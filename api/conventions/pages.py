@@ -91,6 +91,20 @@ def encode_cursor(number: int) -> str:
     return _encode(number)
 
 
+def encode_text(mark: str) -> str:
+    """A cursor of more than a number."""
+    return _encode(mark)
+
+
+def decode_text(cursor: str) -> str:
+    """What `encode_text` was given.
+
+    Raises:
+        RequestValidationError: It is no cursor.
+    """
+    return _decode_text(cursor)
+
+
 def decode_cursor(cursor: str, field: str) -> int:
     """The number that a cursor in a field of a body goes on after.
 

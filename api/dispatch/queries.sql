@@ -35,7 +35,7 @@ WHERE technician_id = %(technician_id)s AND version = %(version)s
 RETURNING technician_id, name, provider, skills, territories, daily_capacity_minutes, active, version
 
 -- name: lock_ticket
-SELECT t.ticket_id, t.kind, t.state
+SELECT t.ticket_id, t.kind, t.state, t.asset_id
 FROM service.ticket t
 WHERE t.ticket_id = %(ticket_id)s
 FOR UPDATE

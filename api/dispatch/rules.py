@@ -48,15 +48,15 @@ The words on the arrows are the last part of `POST /v1/jobs/{job_id}/…`.
 
 # How the job's ticket follows: to which state, and from which ones. From any other state it stays as it is.
 TICKET_FOLLOWS: Mapping[Action, tuple[str, frozenset[str]]] = {
-    "dispatch": ("scheduled", frozenset({"open", "in_progress"})),
-    "start": ("in_progress", frozenset({"open", "scheduled"})),
+    "dispatch": ("scheduled", frozenset({"open", "waiting_customer", "in_progress"})),
+    "start": ("in_progress", frozenset({"open", "waiting_customer", "scheduled"})),
     "recall": ("open", frozenset({"scheduled", "in_progress"})),
-    "complete": ("resolved", frozenset({"open", "scheduled", "in_progress"})),
+    "complete": ("resolved", frozenset({"open", "waiting_customer", "scheduled", "in_progress"})),
     "cancel": ("open", frozenset({"scheduled", "in_progress"})),
 }
 
 # Tickets in these states get no work any more.
-ENDED_TICKET_STATES = frozenset({"resolved", "closed", "cancelled"})
+ENDED_TICKET_STATES = frozenset({"resolved", "closed", "cancelled", "merged"})
 
 # An appointment may have begun a little before it is entered: clocks differ, and so do fingers.
 LATEST_ENTRY = timedelta(minutes=15)

@@ -88,6 +88,8 @@ async def _job_of_ticket(call: Call, ticket_id: int) -> tuple[DictRow, bool]:
         return await get_job(call, there["job_id"]), False
     if ticket["state"] in rules.ENDED_TICKET_STATES:
         raise Problem.conflict("ticket-over", f"ticket {ticket_id} is {ticket['state']}; it needs no job")
+    if ticket["asset_id"] is None:
+        raise Problem.bad_field("body.ticket_id", f"ticket {ticket_id} is about no machine; a job is work at one")
     made = await _required(call, "insert_job_of_ticket", {"ticket_id": ticket_id, "now": call.now})
     values = {"ticket_id": ticket_id, "job_id": made["job_id"]}
     await call.connection.execute(SQL["insert_parts_of_ticket"], values)

@@ -1,17 +1,54 @@
+-- name: look_up_opening
+-- All that an opening asks of the database, at once. The number is taken ahead, so that alerts and answer can tell it.
+SELECT service.next_ticket_id() AS ticket_id, a.asset_id, a.customer_id AS owner_id, m.name AS model_name,
+       p.name AS site_name, cu.customer_id AS named_customer_id, co.customer_id AS contact_customer_id,
+       cu.kind AS customer_kind, w.asset_id AS term_asset_id, w.ends_on AS warranty_ends_on,
+       EXISTS (SELECT FROM service.component c WHERE c.model_id = a.model_id AND c.name = %(component)s) AS has_component,
+       (SELECT r.queue FROM service.ticket_route r
+        WHERE r.active AND (r.kind IS NULL OR r.kind = %(kind)s)
+          AND (r.service_mode IS NULL OR r.service_mode = %(service_mode)s)
+          AND (r.priority IS NULL OR r.priority = %(priority)s)
+          AND (r.product_kind IS NULL OR r.product_kind = m.kind)
+          AND (r.territory IS NULL OR r.territory = coalesce(p.territory, 'default'))
+        ORDER BY r.place, r.route_id LIMIT 1) AS queue,
+       EXISTS (SELECT FROM service.alert_target g WHERE g.active AND g.topics && ARRAY[%(topic)s::text, '*']) AS heard
+FROM (SELECT) AS one
+LEFT JOIN service.asset a ON a.serial = %(serial)s
+LEFT JOIN service.product_model m USING (model_id)
+LEFT JOIN service.site p USING (site_id)
+-- Whose it will be: the one named, else the owner.
+LEFT JOIN service.customer cu ON cu.customer_id = coalesce(%(customer_id)s, a.customer_id)
+    AND (%(customer_id)s::bigint IS NULL OR cu.state NOT IN ('merged', 'erased'))
+LEFT JOIN service.contact co ON co.contact_id = %(contact_id)s AND co.active
+LEFT JOIN service.warranty_term w ON w.term_id = %(term_id)s
+
 -- name: insert_ticket
 -- Without a conflict target both uniquenesses count: one open case per asset and cause, one ticket per term.
-INSERT INTO service.ticket
-    (kind, priority, asset_id, component, cause, title, description, raised_by, opened_at, due_by, evidence, term_id)
-VALUES (%(kind)s, %(priority)s, %(asset_id)s, %(component)s, %(cause)s, %(title)s, %(description)s, %(raised_by)s,
-        %(now)s, %(due_by)s, %(evidence)s, %(term_id)s)
-ON CONFLICT DO NOTHING
-RETURNING ticket_id
+WITH opened AS (
+    INSERT INTO service.ticket
+        (ticket_id, kind, service_mode, priority, asset_id, customer_id, contact_id, provider_id, component, cause, title,
+         description, raised_by, opened_at, updated_at, due_by, queue, evidence, term_id)
+    OVERRIDING SYSTEM VALUE
+    VALUES (%(ticket_id)s, %(kind)s, %(service_mode)s, %(priority)s, %(asset_id)s, %(customer_id)s, %(contact_id)s,
+            %(provider_id)s, %(component)s, %(cause)s, %(title)s, %(description)s, %(raised_by)s, %(now)s, %(now)s,
+            %(due_by)s, %(queue)s, %(evidence)s, %(term_id)s)
+    ON CONFLICT DO NOTHING
+    RETURNING ticket_id
+), told AS (
+    INSERT INTO service.ticket_event (ticket_id, at, actor, kind, detail)
+    SELECT ticket_id, %(now)s, %(raised_by)s, 'opened', %(detail)s FROM opened
+), tagged AS (
+    INSERT INTO service.ticket_tag (ticket_id, tag)
+    SELECT ticket_id, tag FROM opened, unnest(%(tags)s::text[]) AS tag
+)
+SELECT ticket_id FROM opened
 
 -- name: lock_open_case
 -- Shared, so that several may add evidence, but nobody may end the case meanwhile.
 SELECT ticket_id, state
 FROM service.ticket
-WHERE asset_id = %(asset_id)s AND cause = %(cause)s AND cause <> '' AND state NOT IN ('resolved', 'closed', 'cancelled')
+WHERE asset_id = %(asset_id)s AND cause = %(cause)s AND cause <> ''
+  AND state NOT IN ('resolved', 'closed', 'cancelled', 'merged')
 FOR SHARE
 
 -- name: ticket_of_term
@@ -46,58 +83,243 @@ INSERT INTO service.ticket_event (ticket_id, at, actor, kind, detail)
 VALUES (%(ticket_id)s, %(now)s, %(actor)s, %(kind)s, %(detail)s)
 
 -- name: list_events
+-- Of the case and of those that went into it.
 SELECT ticket_event_id, ticket_id, at, actor, kind, detail
 FROM service.ticket_event
-WHERE ticket_id = %(ticket_id)s AND ticket_event_id > %(after_id)s
+WHERE ticket_id = ANY (ARRAY(SELECT %(ticket_id)s::bigint UNION ALL
+                             SELECT m.ticket_id FROM service.ticket m WHERE m.merged_into = %(ticket_id)s))
+  AND ticket_event_id > %(after_id)s
+  AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s))
 ORDER BY ticket_event_id
 LIMIT %(fetch)s
 
 -- name: get_ticket
-SELECT t.ticket_id, t.kind, t.state, t.priority, t.asset_id, a.serial, t.component, t.cause, t.title, t.description,
-       t.raised_by, t.opened_at, t.due_by, t.closed_at, t.outcome, t.evidence, t.term_id,
+SELECT t.ticket_id, t.kind, t.service_mode, t.state, t.priority, t.asset_id, a.serial, t.customer_id, t.contact_id,
+       t.provider_id, t.component, t.cause, t.title, t.description, t.raised_by, t.opened_at, t.updated_at, t.due_by,
+       t.closed_at, t.outcome, t.evidence, t.term_id, t.owner_user_id, t.queue,
+       ARRAY(SELECT g.tag FROM service.ticket_tag g WHERE g.ticket_id = t.ticket_id ORDER BY g.tag) AS tags,
+       t.reopened_count, t.merged_into,
        (SELECT max(j.job_id) FROM service.job j WHERE j.ticket_id = t.ticket_id) AS job_id, t.version
 FROM service.ticket t
-JOIN service.asset a USING (asset_id)
+LEFT JOIN service.asset a USING (asset_id)
 WHERE t.ticket_id = %(ticket_id)s
 
--- name: list_tickets
-SELECT t.ticket_id, t.kind, t.state, t.priority, t.asset_id, a.serial, t.component, t.cause, t.title, t.description,
-       t.raised_by, t.opened_at, t.due_by, t.closed_at, t.outcome, t.evidence, t.term_id,
-       (SELECT max(j.job_id) FROM service.job j WHERE j.ticket_id = t.ticket_id) AS job_id, t.version
-FROM service.ticket t
-JOIN service.asset a USING (asset_id)
-WHERE t.ticket_id > %(after_id)s
-  AND (%(states)s::text[] IS NULL OR t.state = ANY (%(states)s))
-  AND (%(kind)s::text IS NULL OR t.kind = %(kind)s)
-  AND (%(serial)s::text IS NULL OR t.asset_id = (SELECT asset_id FROM service.asset WHERE serial = %(serial)s))
-  AND (%(component)s::text IS NULL OR t.component = %(component)s)
-  AND (%(needs_job)s::boolean IS NULL OR %(needs_job)s = (
-        t.kind IN ('preventive', 'repair') AND t.state IN ('open', 'scheduled') AND NOT EXISTS (
-            SELECT FROM service.job j WHERE j.ticket_id = t.ticket_id AND j.state NOT IN ('completed', 'cancelled'))))
-ORDER BY t.ticket_id
-LIMIT %(fetch)s
-
 -- name: lock_ticket
-SELECT ticket_id, kind, state, priority, asset_id, cause, title, description, due_by, version
-FROM service.ticket
-WHERE ticket_id = %(ticket_id)s
+SELECT t.ticket_id, t.kind, t.service_mode, t.state, t.priority, t.asset_id, t.customer_id, t.contact_id, t.provider_id,
+       t.component, t.cause, t.title, t.description, t.evidence, t.due_by, t.owner_user_id, t.queue, t.version
+FROM service.ticket t
+WHERE t.ticket_id = %(ticket_id)s
 FOR UPDATE
+
+-- name: lock_tickets
+-- In the order of their numbers, so that no two calls wait for one another.
+SELECT t.ticket_id FROM service.ticket t WHERE t.ticket_id = ANY (%(ticket_ids)s) ORDER BY t.ticket_id FOR UPDATE
 
 -- name: open_job
 SELECT job_id FROM service.job
 WHERE ticket_id = %(ticket_id)s AND state NOT IN ('completed', 'cancelled')
 
+-- name: open_repair
+SELECT repair_id FROM service.repair
+WHERE ticket_id = %(ticket_id)s AND state NOT IN ('closed', 'cancelled')
+
 -- name: change_ticket
 UPDATE service.ticket
 SET title = %(title)s, description = %(description)s, priority = %(priority)s, due_by = %(due_by)s,
-    version = version + 1
+    service_mode = %(service_mode)s, queue = %(queue)s, contact_id = %(contact_id)s, version = version + 1
 WHERE ticket_id = %(ticket_id)s
+
+-- name: assign_ticket
+UPDATE service.ticket
+SET owner_user_id = %(owner_user_id)s, queue = %(queue)s, provider_id = %(provider_id)s, version = version + 1
+WHERE ticket_id = %(ticket_id)s
+
+-- name: tags_of
+SELECT tag FROM service.ticket_tag WHERE ticket_id = %(ticket_id)s ORDER BY tag LIMIT 100
+
+-- name: delete_tags
+DELETE FROM service.ticket_tag WHERE ticket_id = %(ticket_id)s AND tag = ANY (%(tags)s::text[])
+
+-- name: insert_tags
+INSERT INTO service.ticket_tag (ticket_id, tag)
+SELECT %(ticket_id)s::bigint, tag FROM unnest(%(tags)s::text[]) AS tag
+ON CONFLICT DO NOTHING
+
+-- name: contact_of_customer
+SELECT contact_id FROM service.contact
+WHERE contact_id = %(contact_id)s AND customer_id = %(customer_id)s AND active
+
+-- name: worker
+SELECT user_id, name FROM service.app_user
+WHERE user_id = %(user_id)s AND active AND role NOT IN ('customer', 'service')
+
+-- name: provider_at_work
+SELECT provider_id FROM service.provider WHERE provider_id = %(provider_id)s AND active
 
 -- name: move_ticket
 UPDATE service.ticket
 SET state = %(to)s,
     outcome = CASE WHEN %(to)s = 'resolved' THEN %(outcome)s WHEN %(over)s THEN outcome END,
     closed_at = CASE WHEN %(over)s THEN coalesce(closed_at, %(now)s) END,
+    reopened_count = reopened_count + (state = 'resolved' AND %(to)s = 'open')::integer,
     version = version + 1
 WHERE ticket_id = %(ticket_id)s AND state = %(from)s
 RETURNING ticket_id
+
+-- What hangs together ---------------------------------------------------------------------------
+
+-- name: merge_ticket
+UPDATE service.ticket
+SET state = 'merged', merged_into = %(into)s, closed_at = coalesce(closed_at, %(now)s), version = version + 1
+WHERE ticket_id = %(ticket_id)s
+
+-- name: merge_earlier
+-- Whatever went into the one that goes now, goes on with it: one step leads to the case that is alive.
+UPDATE service.ticket SET merged_into = %(into)s WHERE merged_into = %(ticket_id)s
+
+-- name: take_over
+-- A machine that reports the same cause again shall find the case that goes on.
+UPDATE service.ticket SET cause = CASE WHEN cause = '' THEN %(cause)s ELSE cause END, version = version + 1
+WHERE ticket_id = %(into)s
+
+-- name: copy_watchers
+INSERT INTO service.ticket_watcher (ticket_id, user_id, since)
+SELECT %(into)s::bigint, user_id, since FROM service.ticket_watcher WHERE ticket_id = %(ticket_id)s
+ON CONFLICT DO NOTHING
+
+-- name: copy_tags
+INSERT INTO service.ticket_tag (ticket_id, tag)
+SELECT %(into)s::bigint, tag FROM service.ticket_tag WHERE ticket_id = %(ticket_id)s
+ON CONFLICT DO NOTHING
+
+-- name: insert_link
+INSERT INTO service.ticket_link (from_ticket_id, to_ticket_id, kind, made_by, made_at)
+VALUES (%(from_ticket_id)s, %(to_ticket_id)s, %(kind)s, %(made_by)s, %(now)s)
+ON CONFLICT (from_ticket_id, to_ticket_id, kind) DO NOTHING
+RETURNING link_id, from_ticket_id, to_ticket_id, kind, made_by, made_at
+
+-- name: find_link
+SELECT link_id, from_ticket_id, to_ticket_id, kind, made_by, made_at
+FROM service.ticket_link
+WHERE from_ticket_id = %(from_ticket_id)s AND to_ticket_id = %(to_ticket_id)s AND kind = %(kind)s
+
+-- name: delete_link
+DELETE FROM service.ticket_link
+WHERE link_id = %(link_id)s AND (from_ticket_id = %(ticket_id)s OR to_ticket_id = %(ticket_id)s)
+RETURNING link_id, from_ticket_id, to_ticket_id, kind, made_by, made_at
+
+-- name: list_links
+SELECT link_id, from_ticket_id, to_ticket_id, kind, made_by, made_at
+FROM service.ticket_link
+WHERE (from_ticket_id = %(ticket_id)s OR to_ticket_id = %(ticket_id)s) AND link_id > %(after_id)s
+ORDER BY link_id
+LIMIT %(fetch)s
+
+-- name: insert_watcher
+INSERT INTO service.ticket_watcher (ticket_id, user_id, since) VALUES (%(ticket_id)s, %(user_id)s, %(now)s)
+ON CONFLICT DO NOTHING
+
+-- name: delete_watcher
+DELETE FROM service.ticket_watcher WHERE ticket_id = %(ticket_id)s AND user_id = %(user_id)s
+RETURNING user_id
+
+-- name: list_watchers
+SELECT w.user_id, u.name, w.since
+FROM service.ticket_watcher w
+JOIN service.app_user u USING (user_id)
+WHERE w.ticket_id = %(ticket_id)s AND w.user_id > %(after_id)s
+ORDER BY w.user_id
+LIMIT %(fetch)s
+
+-- Routes ----------------------------------------------------------------------------------------
+
+-- name: insert_route
+INSERT INTO service.ticket_route (place, kind, service_mode, priority, product_kind, territory, queue, active)
+VALUES (%(place)s, %(kind)s, %(service_mode)s, %(priority)s, %(product_kind)s, %(territory)s, %(queue)s, %(active)s)
+RETURNING route_id, place, kind, service_mode, priority, product_kind, territory, queue, active, version
+
+-- name: change_route
+UPDATE service.ticket_route
+SET place = %(place)s, kind = %(kind)s, service_mode = %(service_mode)s, priority = %(priority)s,
+    product_kind = %(product_kind)s, territory = %(territory)s, queue = %(queue)s, active = %(active)s,
+    version = version + 1
+WHERE route_id = %(route_id)s AND version = %(version)s
+RETURNING route_id, place, kind, service_mode, priority, product_kind, territory, queue, active, version
+
+-- name: delete_route
+DELETE FROM service.ticket_route WHERE route_id = %(route_id)s RETURNING route_id
+
+-- name: get_route
+SELECT route_id, place, kind, service_mode, priority, product_kind, territory, queue, active, version
+FROM service.ticket_route
+WHERE route_id = %(route_id)s
+
+-- name: list_routes
+SELECT route_id, place, kind, service_mode, priority, product_kind, territory, queue, active, version
+FROM service.ticket_route
+WHERE route_id > %(after_id)s
+ORDER BY route_id
+LIMIT %(fetch)s
+
+-- Saved lists -----------------------------------------------------------------------------------
+
+-- name: insert_filter
+INSERT INTO service.ticket_filter (name, owner_key, shared, wish, made_at)
+VALUES (%(name)s, %(owner_key)s, %(shared)s, %(wish)s, %(now)s)
+ON CONFLICT DO NOTHING
+RETURNING filter_id, name, owner_key, shared, wish, version
+
+-- name: change_filter
+UPDATE service.ticket_filter
+SET shared = %(shared)s, wish = %(wish)s, version = version + 1
+WHERE filter_id = %(filter_id)s
+RETURNING filter_id, name, owner_key, shared, wish, version
+
+-- name: delete_filter
+DELETE FROM service.ticket_filter WHERE filter_id = %(filter_id)s
+
+-- name: lock_filter
+SELECT filter_id, name, owner_key, shared, wish, version
+FROM service.ticket_filter
+WHERE filter_id = %(filter_id)s AND (shared OR owner_key = %(owner_key)s)
+FOR UPDATE
+
+-- name: find_filter
+SELECT filter_id, name, owner_key, shared, wish, version
+FROM service.ticket_filter
+WHERE name = %(name)s AND (shared OR owner_key = %(owner_key)s)
+ORDER BY owner_key = %(owner_key)s DESC
+LIMIT 1
+
+-- name: list_filters
+SELECT filter_id, name, owner_key, shared, wish, version
+FROM service.ticket_filter
+WHERE filter_id > %(after_id)s AND (shared OR owner_key = %(owner_key)s)
+ORDER BY filter_id
+LIMIT %(fetch)s
+
+
+-- name: search_tickets
+-- The best of a stretch of numbers; then their rows, so that no more are read than shown.
+WITH hit AS MATERIALIZED (
+    SELECT h.ticket_id, h.score, h.bottom
+    FROM service.search_tickets(%(asked)s::tsquery, least(%(top)s, (SELECT max(ticket_id) FROM service.ticket_search)),
+                                %(ground)s, %(wanted)s, %(within_ms)s) AS h
+), best AS (
+    SELECT ticket_id, score FROM hit
+    WHERE ticket_id IS NOT NULL AND (score, ticket_id) < (%(score)s::real, %(after_id)s::bigint)
+    ORDER BY score DESC, ticket_id DESC
+    LIMIT %(fetch)s
+)
+SELECT (SELECT max(bottom) FROM hit) AS bottom, (SELECT max(ticket_id) FROM service.ticket_search) AS newest_id,
+       b.score, t.ticket_id, t.kind, t.service_mode, t.state, t.priority, a.serial, t.customer_id, t.contact_id,
+       t.provider_id, t.component, t.cause, t.title, t.description, t.raised_by, t.opened_at, t.updated_at, t.due_by,
+       t.closed_at, t.outcome, t.evidence, t.term_id, t.owner_user_id, t.queue,
+       ARRAY(SELECT g.tag FROM service.ticket_tag g WHERE g.ticket_id = t.ticket_id ORDER BY g.tag) AS tags,
+       t.reopened_count, t.merged_into,
+       (SELECT max(j.job_id) FROM service.job j WHERE j.ticket_id = t.ticket_id) AS job_id, t.version
+FROM (SELECT) AS one
+LEFT JOIN best b ON true
+LEFT JOIN service.ticket t ON t.ticket_id = b.ticket_id
+LEFT JOIN service.asset a USING (asset_id)
+ORDER BY b.score DESC, b.ticket_id DESC

@@ -5,25 +5,84 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, get_args
 
-Kind = Literal["preventive", "repair", "warranty_expiry", "complaint", "consultation", "installation"]
-State = Literal["open", "scheduled", "in_progress", "resolved", "closed", "cancelled"]
+from api.conventions.states import StateMachine
+
+Kind = Literal[
+    "preventive",
+    "repair",
+    "warranty_expiry",
+    "complaint",
+    "consultation",
+    "installation",
+    "return",
+    "exchange",
+    "recall",
+]
+State = Literal["open", "waiting_customer", "scheduled", "in_progress", "resolved", "closed", "cancelled", "merged"]
 Priority = Literal["low", "normal", "high", "urgent"]
+ServiceMode = Literal["on_site", "mail_in", "drop_off", "remote"]
 Outcome = Literal["confirmed", "prevented", "no_fault_found", "other_fault", "superseded", "reminded"]
+LinkKind = Literal["related", "duplicate", "caused_by", "part_shipment", "quality_analysis", "follow_up"]
 
 STATES: tuple[State, ...] = get_args(State)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# The state machine: from each state, where a ticket may go. `scheduled` means that a job is dispatched.
-MOVES: Mapping[State, frozenset[State]] = {
-    "open": frozenset({"scheduled", "in_progress", "resolved", "cancelled"}),
-    "scheduled": frozenset({"open", "in_progress", "resolved", "cancelled"}),
-    "in_progress": frozenset({"open", "scheduled", "resolved"}),
-    "resolved": frozenset({"open", "closed"}),
-    "closed": frozenset(),
-    "cancelled": frozenset(),
-}
+MACHINE = StateMachine(
+    name="ticket",
+    initial="open",
+    moves={
+        "open": {
+            "ask": "waiting_customer",
+            "schedule": "scheduled",
+            "start": "in_progress",
+            "resolve": "resolved",
+            "cancel": "cancelled",
+            "merge": "merged",
+        },
+        "waiting_customer": {
+            "answer": "open",
+            "schedule": "scheduled",
+            "start": "in_progress",
+            "resolve": "resolved",
+            "cancel": "cancelled",
+            "merge": "merged",
+        },
+        "scheduled": {
+            "recall": "open",
+            "ask": "waiting_customer",
+            "start": "in_progress",
+            "resolve": "resolved",
+            "cancel": "cancelled",
+            "merge": "merged",
+        },
+        "in_progress": {
+            "recall": "open",
+            "ask": "waiting_customer",
+            "schedule": "scheduled",
+            "resolve": "resolved",
+            "merge": "merged",
+        },
+        "resolved": {"reopen": "open", "close": "closed"},
+        "closed": {},
+        "cancelled": {},
+        "merged": {},
+    },
+    notes="""
+- `scheduled` means that a job of the ticket is dispatched. When that job is cancelled, the ticket wants a job again.
+- `waiting_customer`: nothing goes on until the customer answers; the clocks of the service level stand still.
+- `resolved` has an outcome where one is known, and the time as `closed_at`. It may be opened again, unless a newer case
+  of the same asset and cause is open by then; how often that happened is its `reopened_count`.
+- A ticket with an open job cannot be resolved, cancelled or merged by hand: complete or cancel the job first.
+- `merged` leads to the case that goes on, `merged_into`; like `closed` and `cancelled` it is final.
+""",
+)
 
-# In these the case is over: the time is kept as closed_at, and the same cause may open a new case.
-OVER: frozenset[State] = frozenset({"resolved", "closed", "cancelled"})
+# In these somebody has still to do something about the case; in the others it is over: the time is kept as closed_at,
+# and the same cause may open a new case.
+ACTIVE: tuple[State, ...] = ("open", "waiting_customer", "scheduled", "in_progress")
+OVER: frozenset[State] = frozenset(set(STATES) - set(ACTIVE))
+# Where a wish for a state leads only by a call of its own.
+BY_OWN_CALL: Mapping[str, str] = {"merged": "merge it: POST /v1/tickets/{ticket_id}/merge"}
 
 WARRANTY_OUTCOMES: frozenset[Outcome] = frozenset({"reminded", "superseded"})
 WORK_OUTCOMES: frozenset[Outcome] = frozenset(get_args(Outcome)) - {"reminded"}
@@ -31,10 +90,28 @@ WORK_OUTCOMES: frozenset[Outcome] = frozenset(get_args(Outcome)) - {"reminded"}
 COMPONENT_CAUSE = "component:"
 WARRANTY_CAUSE = "warranty:"
 
+# How the work of a kind may be done; kinds without a row are words only.
+MODES: Mapping[Kind, frozenset[ServiceMode]] = {
+    "preventive": frozenset(get_args(ServiceMode)),
+    "repair": frozenset(get_args(ServiceMode)),
+    "recall": frozenset(get_args(ServiceMode)),
+    "installation": frozenset({"on_site", "remote"}),
+    "return": frozenset({"on_site", "mail_in", "drop_off"}),
+    "exchange": frozenset({"on_site", "mail_in", "drop_off"}),
+}
+# What customers open themselves; the others are the maker's.
+OF_CUSTOMERS: frozenset[Kind] = frozenset({"repair", "installation", "return", "exchange", "complaint", "consultation"})
+
+
+def action_to(from_state: str, to_state: str) -> str | None:
+    """The action that leads from a state to another one, or None when the table does not have it."""
+    row = MACHINE.moves.get(from_state, {})
+    return next((action for action, to in row.items() if to == to_state), None)
+
 
 def may_move(from_state: str, to_state: str) -> bool:
     """Whether the table has this move."""
-    return any(state == from_state and to_state in targets for state, targets in MOVES.items())
+    return action_to(from_state, to_state) is not None
 
 
 def targets_of(from_state: str) -> list[str]:
@@ -54,11 +131,57 @@ def misfit_of_outcome(kind: str, to_state: str, outcome: str | None) -> str | No
     return None
 
 
-def misfit_of_new(kind: str, component: str | None, cause: str, term_id: int | None) -> tuple[str, str] | None:
-    """The field of a new ticket that contradicts another one, and why; None when all fit.
+@dataclass(frozen=True)
+class Wish:
+    """What a new ticket says, as far as its fields must fit one another."""
 
-    A cause is what makes two reports one case, so it must say the same as the fields it repeats.
-    """
+    kind: Kind
+    service_mode: ServiceMode | None = None
+    serial: str | None = None
+    customer_id: int | None = None
+    component: str | None = None
+    cause: str = ""
+    term_id: int | None = None
+    by_customer: bool = False
+    with_evidence: bool = False
+
+
+def misfit_of_new(wish: Wish) -> tuple[str, str] | None:
+    """The field of a new ticket that contradicts another one, and why; None when all fit."""
+    return _misfit_of_author(wish) or _misfit_of_subject(wish) or _misfit_of_cause(wish)
+
+
+def _misfit_of_author(wish: Wish) -> tuple[str, str] | None:
+    if not wish.by_customer:
+        return None
+    if wish.kind not in OF_CUSTOMERS:
+        return "kind", f"a customer opens one of: {', '.join(sorted(OF_CUSTOMERS))}"
+    if wish.cause:
+        return "cause", "causes are for machines; leave it out"
+    return ("evidence", "evidence is for machines; leave it out") if wish.with_evidence else None
+
+
+def _misfit_of_subject(wish: Wish) -> tuple[str, str] | None:
+    if wish.serial is None:
+        if wish.kind in {"preventive", "warranty_expiry"} or wish.cause:
+            return "serial", f"a ticket of kind {wish.kind} with this cause is about a machine; name it"
+        if wish.component is not None:
+            return "component", "a component is one of a machine; name its serial number too"
+        if wish.customer_id is None:
+            return "serial", "name the machine by serial, or the customer by customer_id"
+    modes = MODES.get(wish.kind, frozenset())
+    if wish.service_mode is not None and wish.service_mode not in modes:
+        return "service_mode", f"a ticket of kind {wish.kind} has {_one_of(modes)}"
+    return None
+
+
+def _one_of(modes: frozenset[ServiceMode]) -> str:
+    return f"one of: {', '.join(sorted(modes))}" if modes else "none; leave it out"
+
+
+def _misfit_of_cause(wish: Wish) -> tuple[str, str] | None:
+    """A cause is what makes two reports one case, so it must say the same as the fields it repeats."""
+    kind, cause, term_id = wish.kind, wish.cause, wish.term_id
     if kind == "warranty_expiry" and term_id is None:
         return "term_id", "a ticket of kind warranty_expiry names its warranty term"
     if kind != "warranty_expiry" and term_id is not None:
@@ -67,7 +190,7 @@ def misfit_of_new(kind: str, component: str | None, cause: str, term_id: int | N
         return "cause", f"the cause of this ticket is {warranty_cause(term_id)}; leave it out"
     if kind != "warranty_expiry" and cause.startswith(WARRANTY_CAUSE):
         return "cause", f"causes starting with {WARRANTY_CAUSE} are for tickets of kind warranty_expiry"
-    if cause.startswith(COMPONENT_CAUSE) and cause.removeprefix(COMPONENT_CAUSE) != (component or ""):
+    if cause.startswith(COMPONENT_CAUSE) and cause.removeprefix(COMPONENT_CAUSE) != (wish.component or ""):
         return "cause", f"{cause} names another component than the field component"
     return None
 
@@ -112,12 +235,20 @@ _NEXT: Mapping[Kind, str] = {
     "complaint": "Our service desk looks into it and comes back to you.",
     "consultation": "Our service desk prepares an answer and comes back to you.",
     "installation": "We send you an appointment with a technician who installs it.",
+    "return": "We tell you how and where to send it.",
+    "exchange": "We send you another one and tell you what to do with this one.",
+    "recall": "We put the machine right at no charge and tell you when and where.",
+}
+_NEXT_BY_MODE: Mapping[ServiceMode, str] = {
+    "mail_in": "We send you a label and tell you how to pack the machine.",
+    "drop_off": "Bring the machine to the service point that we name to you.",
+    "remote": "We call you and look at the machine together.",
 }
 
 
 def opening_message(
     kind: Kind,
-    machine: Machine,
+    machine: Machine | None,
     *,
     ticket_id: int,
     title: str,
@@ -125,14 +256,15 @@ def opening_message(
     component: str | None,
     due_by: datetime | None,
     warranty_ends_on: date | None,
+    service_mode: ServiceMode | None = None,
 ) -> Message:
     """What the customer reads when a case opens: which machine, what, and what happens next."""
-    subject = {
-        "preventive": f"{machine.model_name} {machine.serial}: maintenance needed soon",
-        "repair": f"{machine.model_name} {machine.serial}: repair needed",
-        "warranty_expiry": f"{machine.model_name} {machine.serial}: the warranty ends on {warranty_ends_on}",
-    }.get(kind, f"{machine.model_name} {machine.serial}: {title}")
-    lines = [f"Machine: {machine}", f"What: {title}"]
+    what = {
+        "preventive": "maintenance needed soon",
+        "repair": "repair needed",
+        "warranty_expiry": f"the warranty ends on {warranty_ends_on}",
+    }.get(kind, title)
+    lines = [f"What: {title}"] if machine is None else [f"Machine: {machine}", f"What: {title}"]
     if component is not None:
         lines.append(f"Component: {component}")
     if warranty_ends_on is not None:
@@ -141,8 +273,13 @@ def opening_message(
         lines.append(f"To be done by: {due_by:%Y-%m-%d %H:%M} UTC")
     if description and description != title:
         lines += ["", description]
-    lines += ["", f"What happens next: {_NEXT[kind]}", f"Your case number is {ticket_id}."]
-    return Message(subject, "\n".join(lines))
+    following = _NEXT[kind] if service_mode is None else _NEXT_BY_MODE.get(service_mode, _NEXT[kind])
+    lines += ["", f"What happens next: {following}", f"Your case number is {ticket_id}."]
+    return Message(_subject(machine, what), "\n".join(lines))
+
+
+def _subject(machine: Machine | None, what: str) -> str:
+    return what if machine is None else f"{machine.model_name} {machine.serial}: {what}"
 
 
 _FOUND: Mapping[str, str] = {
@@ -155,17 +292,9 @@ _FOUND: Mapping[str, str] = {
 }
 
 
-def resolved_message(machine: Machine, *, ticket_id: int, title: str, outcome: str | None) -> Message:
+def resolved_message(machine: Machine | None, *, ticket_id: int, title: str, outcome: str | None) -> Message:
     """What the customer reads when a case is resolved."""
-    lines = [f"Machine: {machine}", f"What: {title}", "", f"Result: {_FOUND.get(outcome or '', 'The work is done.')}"]
+    lines = [f"What: {title}"] if machine is None else [f"Machine: {machine}", f"What: {title}"]
+    lines += ["", f"Result: {_FOUND.get(outcome or '', 'The work is done.')}"]
     lines.append(f"If anything is still wrong, tell us the case number {ticket_id} and we open the case again.")
-    return Message(f"{machine.model_name} {machine.serial}: case {ticket_id} is resolved", "\n".join(lines))
-
-
-def states_diagram() -> str:
-    """The state machine as a Mermaid diagram, for docs/states.md."""
-    lines = ["stateDiagram-v2", "    [*] --> open"]
-    for state in STATES:
-        lines += [f"    {state} --> {target}" for target in targets_of(state)]
-    lines += [f"    {state} --> [*]" for state in STATES if not targets_of(state)]
-    return "\n".join(lines)
+    return Message(_subject(machine, f"case {ticket_id} is resolved"), "\n".join(lines))

@@ -1,160 +1,235 @@
-"""What is done with tickets."""
+"""What is done with a ticket: changed, moved, claimed, assigned.
+
+Other rooms open cases, move them and write their history by the functions of this module.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import psycopg
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
 from api.alerts.service import announce
-from api.assets.service import asset_of_field
 from api.conventions.call import Call
 from api.conventions.etags import changed_meanwhile
 from api.conventions.problems import Problem
+from api.conventions.roles import Role
+from api.sla import service as sla
 from api.tickets import rules
-from api.tickets.models import NewTicket, NewTransition, TicketChange
-from api.tickets.rules import Machine
-from api.warranty.service import term_of_field
-from careloop.database.queries import load_queries
+from api.tickets.models import Assignment, NewTransition, TicketChange
+from api.tickets.opening import open_ticket, require_component
+from api.tickets.repository import SQL, append_event, get_ticket, lock_ticket, machine_of, one, require_no_work
 
-SQL = load_queries("api.tickets")
+__all__ = [
+    "append_event", "assign", "change_ticket", "claim", "get_ticket", "lock_ticket", "move_ticket", "open_ticket",
+    "release", "require_component", "seen", "transition",
+]  # fmt: skip
 
-# How often an open case may vanish while we look for it; each time takes another caller who ends it just then.
-ATTEMPTS = 5
-
-
-async def open_ticket(call: Call, body: NewTicket) -> tuple[DictRow, bool]:
-    """Open a case, or add the evidence to the open case of that asset and cause.
-
-    Returns:
-        The ticket, and whether it was opened now.
-
-    Raises:
-        Problem: 422 naming the field that is unknown or contradicts another one.
-    """
-    asset = await asset_of_field(call, body.serial)
-    if body.component is not None:
-        await require_component(call, asset, body.component)
-    misfit = rules.misfit_of_new(body.kind, body.component, body.cause, body.term_id)
-    if misfit is not None:
-        raise Problem.bad_field(f"body.{misfit[0]}", misfit[1])
-    term = None if body.term_id is None else await term_of_field(call, body.term_id, asset)
-    values = {
-        **body.model_dump(exclude={"serial", "evidence"}),
-        "asset_id": asset["asset_id"],
-        "cause": body.cause if term is None else rules.warranty_cause(body.term_id),
-        "evidence": Jsonb(body.evidence),
-        "raised_by": call.principal.name,
-        "now": call.now,
-    }
-    for _ in range(ATTEMPTS):
-        inserted = await (await call.connection.execute(SQL["insert_ticket"], values)).fetchone()
-        if inserted is not None:
-            ticket = await get_ticket(call, inserted["ticket_id"])
-            await append_event(call, ticket["ticket_id"], "opened", {"kind": body.kind, "cause": values["cause"]})
-            await _announce_opened(call, ticket, term)
-            return ticket, True
-        ticket_id = await _existing_case(call, values, body)
-        if ticket_id is not None:
-            return await get_ticket(call, ticket_id), False
-    raise Problem(
-        503, "busy", "the case was opened and ended at the same time; try again", headers={"Retry-After": "1"}
-    )
+# Who may take a case away from somebody else.
+_LEADS: frozenset[Role] = frozenset({"admin", "desk_lead", "dispatcher"})
+# What of a case is the maker's business: what it measured and reckoned, and how it organises its work.
+_WITHHELD: Mapping[str, Any] = {"evidence": {}, "cause": "", "tags": [], "queue": None, "owner_user_id": None}
+# What customers read of the history, and of each line.
+EVENTS_OF_CUSTOMERS = ["opened", "state", "merged"]
+_DETAILS_OF_CUSTOMERS = frozenset({"from", "to", "kind", "outcome", "into"})
 
 
-async def _existing_case(call: Call, values: Mapping[str, Any], body: NewTicket) -> int | None:
-    """The case that a report belongs to, with the report in its history; None when it has just ended."""
-    query = "lock_open_case" if body.term_id is None else "ticket_of_term"
-    row = await (await call.connection.execute(SQL[query], values)).fetchone()
-    if row is None:
-        return None
-    if row["state"] not in rules.OVER:
-        detail = body.model_dump(mode="json", include={"kind", "title", "description", "evidence"})
-        await append_event(call, row["ticket_id"], "evidence", detail)
-    return int(row["ticket_id"])
+def seen(call: Call, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A ticket as the caller may read it: only what answers have, and for customers without the maker's business."""
+    ticket = {name: value for name, value in row.items() if name not in {"asset_id", "customer_kind"}}
+    return {**ticket, **_WITHHELD} if call.principal.customer_id is not None else ticket
 
 
-async def require_component(call: Call, asset: DictRow, component: str, field: str = "body.component") -> None:
-    """Refuse a component that the asset's model does not have.
-
-    Raises:
-        Problem: 422 naming the field.
-    """
-    key = {"asset_id": asset["asset_id"], "component": component}
-    if await (await call.connection.execute(SQL["component_of_asset"], key)).fetchone() is None:
-        rows = await (await call.connection.execute(SQL["components_of_asset"], key)).fetchall()
-        known = ", ".join(row["name"] for row in rows) or "none"
-        raise Problem.bad_field(field, f"{asset['serial']} has no component {component}; its model has: {known}")
-
-
-async def get_ticket(call: Call, ticket_id: int) -> DictRow:
-    """One ticket.
+async def list_events(call: Call, ticket_id: int, page: Mapping[str, int]) -> list[DictRow]:
+    """A ticket's history as the caller may read it.
 
     Raises:
         Problem: 404.
     """
-    row = await (await call.connection.execute(SQL["get_ticket"], {"ticket_id": ticket_id})).fetchone()
-    if row is None:
-        raise Problem.not_found("ticket", ticket_id)
-    return row
+    await get_ticket(call, ticket_id)
+    by_customer = call.principal.customer_id is not None
+    values = {**page, "ticket_id": ticket_id, "kinds": EVENTS_OF_CUSTOMERS if by_customer else None}
+    lines = await (await call.connection.execute(SQL["list_events"], values)).fetchall()
+    if by_customer:
+        for line in lines:
+            line["detail"] = {name: line["detail"][name] for name in _DETAILS_OF_CUSTOMERS & set(line["detail"])}
+    return lines
 
 
-async def list_tickets(call: Call, wanted: Mapping[str, Any]) -> list[DictRow]:
-    """Tickets that fit, in ascending order of their number; none when the serial number is unknown.
-
-    Args:
-        call: Whose connection is used.
-        wanted: `states`, `kind`, `serial`, `component`, `needs_job` (None: any), `after_id`, `fetch`.
-    """
-    # Planned anew each time, so that the filters given decide the index.
-    return await (await call.connection.execute(SQL["list_tickets"], wanted, prepare=False)).fetchall()
-
-
-async def append_event(call: Call, ticket_id: int, kind: str, detail: Mapping[str, Any]) -> None:
-    """Write a line into a ticket's history."""
-    values = {"ticket_id": ticket_id, "now": call.now, "actor": call.principal.name, "kind": kind}
-    await call.connection.execute(SQL["insert_event"], {**values, "detail": Jsonb(dict(detail))})
+# Changes ----------------------------------------------------------------------------------------
 
 
 async def change_ticket(call: Call, ticket_id: int, change: TicketChange, version: int) -> DictRow:
     """Change a ticket that is still at the version seen; its history tells what was there before.
 
     Raises:
-        Problem: 404, or 412 when it changed meanwhile.
+        Problem: 404; 412 when it changed meanwhile; 422 for a mode or a contact that does not fit.
     """
-    seen = await _lock(call, ticket_id)
-    if seen["version"] != version:
+    found = await lock_ticket(call, ticket_id)
+    if found["version"] != version:
         raise changed_meanwhile("ticket", version)
+    before = {**found, "tags": await _tags(call, ticket_id)}
     given = change.model_dump(include=change.model_fields_set)
-    changed = {name: value for name, value in given.items() if seen[name] != value}
+    if "tags" in given:
+        given["tags"] = sorted(given["tags"])
+    changed = {name: value for name, value in given.items() if before[name] != value}
     if changed:
-        await call.connection.execute(SQL["change_ticket"], {**seen, **changed})
+        await _require_fitting(call, found, changed)
+        await call.connection.execute(SQL["change_ticket"], {**found, **changed})
+        if "tags" in changed:
+            await _set_tags(call, ticket_id, before["tags"], changed["tags"])
         written = change.model_dump(mode="json", include=set(changed))
-        before = TicketChange.model_construct(**seen).model_dump(mode="json", include=set(changed))
-        detail = {name: {"from": before[name], "to": written[name]} for name in changed}
+        was = TicketChange.model_construct(**before).model_dump(mode="json", include=set(changed))
+        detail = {name: {"from": was[name], "to": written[name]} for name in changed}
         await append_event(call, ticket_id, "changed", detail)
-    return await get_ticket(call, ticket_id)
+    ticket = await get_ticket(call, ticket_id)
+    if changed.keys() & {"priority", "queue"}:
+        await sla.changed(call, ticket)
+    return ticket
 
 
-async def transition(call: Call, ticket_id: int, wish: NewTransition) -> DictRow:
+async def _require_fitting(call: Call, found: DictRow, changed: Mapping[str, Any]) -> None:
+    mode = changed.get("service_mode")
+    modes = rules.MODES.get(found["kind"], frozenset())
+    if mode is not None and mode not in modes:
+        fitting = ", ".join(sorted(modes)) or "none"
+        raise Problem.bad_field("body.service_mode", f"a ticket of kind {found['kind']} has: {fitting}")
+    contact_id = changed.get("contact_id")
+    if contact_id is not None:
+        key = {"contact_id": contact_id, "customer_id": found["customer_id"]}
+        if await one(call, "contact_of_customer", key) is None:
+            message = f"customer {found['customer_id']} has no contact {contact_id}"
+            raise Problem.bad_field("body.contact_id", message)
+
+
+async def _tags(call: Call, ticket_id: int) -> list[str]:
+    rows = await (await call.connection.execute(SQL["tags_of"], {"ticket_id": ticket_id})).fetchall()
+    return [row["tag"] for row in rows]
+
+
+async def _set_tags(call: Call, ticket_id: int, before: list[str], after: list[str]) -> None:
+    gone = {"ticket_id": ticket_id, "tags": [tag for tag in before if tag not in after]}
+    await call.connection.execute(SQL["delete_tags"], gone)
+    await call.connection.execute(SQL["insert_tags"], {"ticket_id": ticket_id, "tags": after})
+
+
+# Whose it is ------------------------------------------------------------------------------------
+
+
+async def claim(call: Call, ticket_id: int) -> DictRow:
+    """Make a case one's own; of two at once one wins, and again changes nothing.
+
+    Raises:
+        Problem: 404; 409 `claimed` when it is somebody else's, `ticket-over` when it is over, `no-user` for an API key.
+    """
+    found = await lock_ticket(call, ticket_id)
+    user_id = call.principal.user_id
+    if user_id is None:
+        raise Problem.conflict("no-user", "a case belongs to somebody; log in instead of using an API key")
+    if found["owner_user_id"] == user_id:
+        return await get_ticket(call, ticket_id)
+    if found["owner_user_id"] is not None:
+        owner_id = found["owner_user_id"]
+        raise Problem.conflict("claimed", f"ticket {ticket_id} is user {owner_id}'s", owner_user_id=owner_id)
+    _require_active(found)
+    return await _assign(call, found, {"owner_user_id": user_id}, "claimed", {})
+
+
+async def release(call: Call, ticket_id: int, reason: str = "") -> DictRow:
+    """Give a case back to its queue.
+
+    Raises:
+        Problem: 404; 409 `claimed` when it is somebody else's and the caller does not lead.
+    """
+    found = await lock_ticket(call, ticket_id)
+    owner_id = found["owner_user_id"]
+    if owner_id is None:
+        return await get_ticket(call, ticket_id)
+    if owner_id != call.principal.user_id and call.principal.role not in _LEADS:
+        raise Problem.conflict("claimed", f"ticket {ticket_id} is user {owner_id}'s", owner_user_id=owner_id)
+    return await _assign(call, found, {"owner_user_id": None}, "released", {"reason": reason} if reason else {})
+
+
+async def assign(call: Call, ticket_id: int, wish: Assignment, version: int | None = None) -> DictRow:
+    """Say whose a case is, where it queues, and which partner does the work.
+
+    Raises:
+        Problem: 404; 409 `ticket-over`; 412 when it is no longer at the version seen; 422 naming the field.
+    """
+    found = await lock_ticket(call, ticket_id)
+    if version is not None and found["version"] != version:
+        raise changed_meanwhile("ticket", version)
+    _require_active(found)
+    given = wish.model_dump(include=wish.model_fields_set - {"reason"})
+    changed = {name: value for name, value in given.items() if found[name] != value}
+    owner_id, provider_id = changed.get("owner_user_id"), changed.get("provider_id")
+    if owner_id is not None and await one(call, "worker", {"user_id": owner_id}) is None:
+        raise Problem.bad_field("body.owner_user_id", f"user {owner_id} does not work here")
+    if provider_id is not None and await one(call, "provider_at_work", {"provider_id": provider_id}) is None:
+        raise Problem.bad_field("body.provider_id", f"there is no service partner {provider_id} at work")
+    if not changed:
+        return await get_ticket(call, ticket_id)
+    return await _assign(call, found, changed, "assigned", {"reason": wish.reason} if wish.reason else {})
+
+
+def _require_active(found: DictRow) -> None:
+    if found["state"] in rules.OVER:
+        number, state = found["ticket_id"], found["state"]
+        raise Problem.conflict("ticket-over", f"ticket {number} is {state}; nobody works at it", state=state)
+
+
+async def _assign(
+    call: Call, found: DictRow, changed: Mapping[str, Any], kind: str, detail: Mapping[str, Any]
+) -> DictRow:
+    await call.connection.execute(SQL["assign_ticket"], {**found, **changed})
+    line = {name: {"from": found[name], "to": value} for name, value in changed.items()}
+    await append_event(call, found["ticket_id"], kind, {**line, **detail})
+    ticket = await get_ticket(call, found["ticket_id"])
+    if "queue" in changed:
+        await sla.changed(call, ticket)
+    return ticket
+
+
+# Moves ------------------------------------------------------------------------------------------
+
+
+async def transition(call: Call, ticket_id: int, wish: NewTransition, version: int | None = None) -> DictRow:
     """Move a ticket by hand.
 
     Raises:
-        Problem: 404; 409 when the table has no such move or a job of the ticket is still open; 422 for an outcome that
-            does not fit.
+        Problem: 404; 409 when the table has no such move or a job of the ticket is still open; 412 when it is no longer
+            at the version seen; 422 for an outcome that does not fit.
     """
-    seen = await _lock(call, ticket_id)
-    misfit = rules.misfit_of_outcome(seen["kind"], wish.to, wish.outcome)
+    found = await lock_ticket(call, ticket_id)
+    if version is not None and found["version"] != version:
+        raise changed_meanwhile("ticket", version)
+    if wish.to in rules.BY_OWN_CALL:
+        raise Problem.bad_field("body.to", rules.BY_OWN_CALL[wish.to])
+    misfit = rules.misfit_of_outcome(found["kind"], wish.to, wish.outcome)
     if misfit is not None:
         raise Problem.bad_field("body.outcome", misfit)
-    if wish.to in rules.OVER and rules.may_move(seen["state"], wish.to):
-        # Else a technician would drive to a case that is over.
-        job = await (await call.connection.execute(SQL["open_job"], {"ticket_id": ticket_id})).fetchone()
-        if job is not None:
-            message = f"job {job['job_id']} of ticket {ticket_id} is open; complete or cancel the job first"
-            raise Problem.conflict("job-open", message, job_id=job["job_id"])
-    return await _move(call, seen, wish.to, wish.outcome, {"reason": wish.reason} if wish.reason else {})
+    if wish.to in rules.OVER and rules.may_move(found["state"], wish.to):
+        await require_no_work(call, ticket_id)
+    return await _move(call, found, wish.to, wish.outcome, {"reason": wish.reason} if wish.reason else {})
+
+
+async def act(call: Call, ticket_id: int, action: str, reason: str) -> DictRow:
+    """What customers, and the desk for them, do with a case: confirm (close), reopen, cancel.
+
+    Args:
+        call: Whose.
+        ticket_id: Which.
+        action: Of the table, e.g. `close`.
+        reason: Goes to its history.
+
+    Raises:
+        Problem: 404; 409 when the table has no such move or somebody works at it still.
+    """
+    found = await lock_ticket(call, ticket_id)
+    to = rules.MACHINE.require(ticket_id, found["state"], action)
+    if to in rules.OVER:
+        await require_no_work(call, ticket_id)
+    return await _move(call, found, to, None, {"reason": reason} if reason else {})
 
 
 async def move_ticket(
@@ -175,24 +250,17 @@ async def move_ticket(
     Raises:
         Problem: 404, or 409 when the table has no such move.
     """
-    seen = await _lock(call, ticket_id)
-    if seen["state"] == to:
+    found = await lock_ticket(call, ticket_id)
+    if found["state"] == to:
         return await get_ticket(call, ticket_id)
-    return await _move(call, seen, to, outcome, detail or {})
+    return await _move(call, found, to, outcome, detail or {})
 
 
-async def _lock(call: Call, ticket_id: int) -> DictRow:
-    row = await (await call.connection.execute(SQL["lock_ticket"], {"ticket_id": ticket_id})).fetchone()
-    if row is None:
-        raise Problem.not_found("ticket", ticket_id)
-    return row
-
-
-async def _move(call: Call, seen: DictRow, to: str, outcome: str | None, detail: Mapping[str, Any]) -> DictRow:
+async def _move(call: Call, found: DictRow, to: str, outcome: str | None, detail: Mapping[str, Any]) -> DictRow:
     """Move a ticket that is locked."""
-    ticket_id, from_state = seen["ticket_id"], seen["state"]
-    if not rules.may_move(from_state, to):
-        targets = rules.targets_of(from_state)
+    ticket_id, from_state = found["ticket_id"], found["state"]
+    if not rules.may_move(from_state, to) or to in rules.BY_OWN_CALL:
+        targets = [target for target in rules.targets_of(from_state) if target not in rules.BY_OWN_CALL]
         where = f"from there it goes to: {', '.join(targets)}" if targets else "that is final"
         raise Problem.conflict(
             "ticket-state",
@@ -205,62 +273,33 @@ async def _move(call: Call, seen: DictRow, to: str, outcome: str | None, detail:
         async with call.connection.transaction():
             await call.connection.execute(SQL["move_ticket"], {**values, "over": to in rules.OVER})
     except psycopg.errors.UniqueViolation as error:
-        other = await (await call.connection.execute(SQL["lock_open_case"], seen)).fetchone()
+        other = await one(call, "lock_open_case", found)
         other_id = other["ticket_id"] if other else None
-        message = f"ticket {other_id} is the open case of {seen['cause']} by now; go on there"
+        message = f"ticket {other_id} is the open case of {found['cause']} by now; go on there"
         raise Problem.conflict("case-open", message, ticket_id=other_id) from error
     line = {**detail, "from": from_state, "to": to} | ({"outcome": outcome} if outcome else {})
     await append_event(call, ticket_id, "state", line)
+    await sla.on_state(call, ticket_id, from_state, to)
     ticket = await get_ticket(call, ticket_id)
     if to == "resolved":
         await _announce_resolved(call, ticket)
     return ticket
 
 
-# What the customer hears ------------------------------------------------------------------------
-
-
-async def _announce_opened(call: Call, ticket: DictRow, term: DictRow | None) -> None:
-    message = rules.opening_message(
-        ticket["kind"],
-        await _machine(call, ticket["asset_id"]),
+async def _announce_resolved(call: Call, ticket: DictRow) -> None:
+    message = rules.resolved_message(
+        await machine_of(call, ticket["asset_id"]),
         ticket_id=ticket["ticket_id"],
         title=ticket["title"],
-        description=ticket["description"],
-        component=ticket["component"],
-        due_by=ticket["due_by"],
-        warranty_ends_on=None if term is None else term["ends_on"],
-    )
-    topic = "ticket.opened" if term is None else "warranty.expiring"
-    await _announce(call, ticket, topic, f"ticket:{ticket['ticket_id']}:opened", message)
-
-
-async def _announce_resolved(call: Call, ticket: DictRow) -> None:
-    machine = await _machine(call, ticket["asset_id"])
-    message = rules.resolved_message(
-        machine, ticket_id=ticket["ticket_id"], title=ticket["title"], outcome=ticket["outcome"]
+        outcome=ticket["outcome"],
     )
     # A case opened again is resolved again: each time is a cause of its own.
-    await _announce(
-        call, ticket, "ticket.resolved", f"ticket:{ticket['ticket_id']}:resolved:{ticket['version']}", message
-    )
-
-
-async def _announce(call: Call, ticket: DictRow, topic: str, cause: str, message: rules.Message) -> None:
-    payload = {name: value for name, value in ticket.items() if name != "asset_id"}
     await announce(
         call,
-        topic=topic,
-        cause=cause,
+        topic="ticket.resolved",
+        cause=f"ticket:{ticket['ticket_id']}:resolved:{ticket['version']}",
         asset_id=ticket["asset_id"],
         subject=message.subject,
         body=message.body,
-        payload=payload,
+        payload={name: value for name, value in ticket.items() if name != "asset_id"},
     )
-
-
-async def _machine(call: Call, asset_id: int) -> Machine:
-    row = await (await call.connection.execute(SQL["describe_machine"], {"asset_id": asset_id})).fetchone()
-    if row is None:
-        raise LookupError(f"asset {asset_id} is gone")
-    return Machine(**row)
