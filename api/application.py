@@ -25,11 +25,13 @@ from api.assets.routes import router as assets
 from api.assets.service import run_due as take_reported_firmware
 from api.conventions import problems
 from api.conventions.openapi import document_calls
+from api.conventions.switchboard import RoomyApi
 from api.conversation.routes import router as conversation
 from api.cover.routes import router as cover
 from api.cover.service import run_due as end_cover
 from api.customers.merging import run_due as fetch_strays
 from api.customers.routes import router as customers
+from api.denials.routes import router as denials
 from api.devices.broker_files import BrokerFiles, keeping_files
 from api.devices.provisioning import Provisioning
 from api.devices.routes import open_router as devices_without_key
@@ -38,6 +40,8 @@ from api.dictionary.routes import router as dictionary
 from api.dispatch.routes import router as dispatch
 from api.duties.routes import router as duties
 from api.duties.service import Duty, performing
+from api.escalation.routes import router as escalation
+from api.escalation.service import run_due as escalate
 from api.feed.delivery import FeedLimits, feeding
 from api.feed.routes import router as feed
 from api.files.routes import router as files
@@ -104,7 +108,9 @@ ROUTERS = (
     ticket_lists,
     tickets,
     cover,
+    denials,
     conversation,
+    escalation,
     quote_links,
     quotes,
     payment_messages,
@@ -127,6 +133,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("orphaned-files", remove_orphaned_files),
     Duty("holidays", take_holidays),
     Duty("changed-calendars", follow_calendars),
+    Duty("escalations", escalate),
     Duty("reported-firmware", take_reported_firmware),
     Duty("ended-logins", forget_ended_logins),
     Duty("warranty-terms", derive_warranties),
@@ -182,7 +189,7 @@ def create_app(
             ):
                 yield
 
-    app = FastAPI(
+    app = RoomyApi(
         title="careloop",
         version=__version__,
         summary="Assets, tickets, parts, plans, jobs, alerts and reports of a service organisation",
@@ -214,8 +221,7 @@ def _pool(database_url: str, connections: int) -> AsyncConnectionPool[AsyncConne
     )
 
 
-def _furnish(app: FastAPI) -> None:
+def _furnish(app: RoomyApi) -> None:
     problems.install(app)
-    for router in ROUTERS:
-        app.include_router(router)
+    app.furnish(ROUTERS)
     app.openapi = document_calls(app)  # type: ignore[method-assign] # FastAPI's own way to add to the document

@@ -302,6 +302,9 @@ CREATE TABLE service.warranty_denial (
 );
 CREATE INDEX warranty_denial_asset ON service.warranty_denial (asset_id, denial_id);
 CREATE INDEX warranty_denial_ticket ON service.warranty_denial (ticket_id);
+-- One refusal of a case stands at a time.
+CREATE UNIQUE INDEX warranty_denial_standing ON service.warranty_denial (ticket_id)
+    WHERE state = 'standing' AND ticket_id IS NOT NULL;
 CREATE INDEX warranty_denial_state ON service.warranty_denial (state, denial_id);
 
 -- What suppliers pay back -------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Refusals of warranty, with what the machine itself said about its use frozen beside them."""
