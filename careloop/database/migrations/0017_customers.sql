@@ -132,6 +132,10 @@ CREATE TABLE service.erasure (
     counts       jsonb NOT NULL
 );
 
+-- Whether this transaction forgets somebody: for triggers that keep rows as they are against everybody else.
+CREATE FUNCTION service.is_erasing() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT coalesce(current_setting('careloop.erasing', true), '') = 'yes' $$;
+
 -- What remains of JSON when words of people go: its shape, numbers, times, states and codes.
 CREATE FUNCTION service.without_words(given jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
@@ -151,6 +155,77 @@ BEGIN
     END CASE;
 END
 $$;
+
+-- A row of the audit without what these columns held; that there was something stays to be seen.
+CREATE FUNCTION service.without_columns(given jsonb, named text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN jsonb_typeof(given) = 'object' THEN coalesce((
+        SELECT jsonb_object_agg(key, CASE
+            WHEN key <> ALL (named) OR jsonb_typeof(value) = 'null' THEN value
+            WHEN jsonb_typeof(value) IN ('object', 'array') THEN service.without_words(value)
+            ELSE '"erased"'::jsonb END)
+        FROM jsonb_each(given)), '{}') ELSE given END
+$$;
+
+-- A text without what somebody is recognised by: `loose` in any case of letters, `exact` as it is written.
+CREATE FUNCTION service.redacted(given text, loose text, exact text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT regexp_replace(regexp_replace(given, loose, 'erased', 'gi'), exact, 'erased', 'g')
+$$;
+
+CREATE FUNCTION service.redacted(given jsonb, loose text, exact text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    CASE jsonb_typeof(given)
+        WHEN 'object' THEN
+            RETURN (SELECT coalesce(jsonb_object_agg(service.redacted(key, loose, exact), service.redacted(value, loose, exact)), '{}')
+                    FROM jsonb_each(given));
+        WHEN 'array' THEN
+            RETURN (SELECT coalesce(jsonb_agg(service.redacted(value, loose, exact) ORDER BY place), '[]')
+                    FROM jsonb_array_elements(given) WITH ORDINALITY AS item (value, place));
+        WHEN 'string' THEN
+            RETURN to_jsonb(service.redacted(given #>> '{}', loose, exact));
+        ELSE
+            RETURN given;
+    END CASE;
+END
+$$;
+
+CREATE FUNCTION service.redacted(given text[], loose text, exact text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT array_agg(service.redacted(one, loose, exact) ORDER BY place) FROM unnest(given) WITH ORDINALITY AS item (one, place)
+$$;
+
+-- Nobody may write the audit and the change feed but by these, which take a person out of rows and change nothing else.
+CREATE FUNCTION service.erase_audit(audit_ids bigint[], loose text, exact text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET careloop.erasing = 'yes' AS $$
+DECLARE
+    blanked bigint;
+BEGIN
+    UPDATE service.audit a
+    SET actor = service.redacted(a.actor, loose, exact),
+        row_key = service.redacted(a.row_key, loose, exact),
+        before = service.redacted(service.without_columns(a.before, g.personal), loose, exact),
+        after = service.redacted(service.without_columns(a.after, g.personal), loose, exact)
+    FROM service.guarded g
+    WHERE g.table_name = a.table_name AND a.audit_id = ANY (audit_ids);
+    GET DIAGNOSTICS blanked = ROW_COUNT;
+    RETURN blanked;
+END
+$$;
+
+CREATE FUNCTION service.erase_changes(change_ids bigint[], loose text, exact text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET careloop.erasing = 'yes' AS $$
+DECLARE
+    blanked bigint;
+BEGIN
+    UPDATE service.change c
+    SET actor = service.redacted(c.actor, loose, exact)
+    WHERE c.change_id = ANY (change_ids) AND c.actor <> service.redacted(c.actor, loose, exact);
+    GET DIAGNOSTICS blanked = ROW_COUNT;
+    RETURN blanked;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION service.erase_audit(bigint[], text, text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION service.erase_changes(bigint[], text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION service.erase_audit(bigint[], text, text) TO careloop_api;
+GRANT EXECUTE ON FUNCTION service.erase_changes(bigint[], text, text) TO careloop_api;
 
 -- Satisfaction ---------------------------------------------------------------------------------------
 

@@ -58,7 +58,7 @@ CREATE INDEX ticket_merged_into ON service.ticket (merged_into) WHERE merged_int
 -- Whoever writes: what was seen at the opening stays as it was, and the time of the last change is kept.
 CREATE FUNCTION service.keep_ticket() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    IF NEW.evidence IS DISTINCT FROM OLD.evidence THEN
+    IF NEW.evidence IS DISTINCT FROM OLD.evidence AND NOT service.is_erasing() THEN
         RAISE EXCEPTION 'the evidence of ticket % is frozen; later evidence goes to its history', OLD.ticket_id
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;

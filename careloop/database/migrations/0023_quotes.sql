@@ -133,7 +133,7 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.quote_consent
 -- Once sent, what was shown stays.
 CREATE FUNCTION service.keep_sent_quote() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    IF OLD.state <> 'draft' AND
+    IF OLD.state <> 'draft' AND NOT service.is_erasing() AND
        (NEW.ticket_id, NEW.revision, NEW.price_list_id, NEW.currency, NEW.net_minor, NEW.tax_rate_bp, NEW.tax_minor,
         NEW.gross_minor, NEW.borne_minor, NEW.warranty, NEW.terms, NEW.text, NEW.text_sha256, NEW.valid_until)
        IS DISTINCT FROM
@@ -152,7 +152,7 @@ DECLARE
     of_quote bigint := CASE TG_OP WHEN 'DELETE' THEN OLD.quote_id ELSE NEW.quote_id END;
 BEGIN
     PERFORM FROM service.quote q WHERE q.quote_id = of_quote AND q.state = 'draft';
-    IF NOT FOUND THEN
+    IF NOT FOUND AND NOT service.is_erasing() THEN
         RAISE EXCEPTION 'quote % is no draft; its lines stay', of_quote
             USING ERRCODE = 'check_violation', CONSTRAINT = 'quote_frozen';
     END IF;
@@ -253,7 +253,8 @@ CREATE FUNCTION service.keep_agreed_fee() RETURNS trigger LANGUAGE plpgsql SET s
 BEGIN
     IF (NEW.ticket_id, NEW.kind, NEW.amount_minor, NEW.tax_rate_bp, NEW.currency, NEW.text, NEW.text_sha256)
        IS DISTINCT FROM
-       (OLD.ticket_id, OLD.kind, OLD.amount_minor, OLD.tax_rate_bp, OLD.currency, OLD.text, OLD.text_sha256) THEN
+       (OLD.ticket_id, OLD.kind, OLD.amount_minor, OLD.tax_rate_bp, OLD.currency, OLD.text, OLD.text_sha256)
+       AND NOT service.is_erasing() THEN
         RAISE EXCEPTION 'agreed fee % stays as it was agreed', OLD.agreed_fee_id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'fee_frozen';
     END IF;
