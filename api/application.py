@@ -1,5 +1,6 @@
 """The application: which capabilities it has, and the pool they share."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -142,6 +143,9 @@ DUTIES: tuple[Duty, ...] = (
     Duty("merged-customers", fetch_strays),
 )
 
+# After so long a rest a connection is asked whether it still lives.
+RESTED_S = 1.0
+
 
 def create_app(
     database_url: str,
@@ -208,6 +212,14 @@ def create_app(
     return app
 
 
+async def _check_if_rested(connection: AsyncConnection[DictRow]) -> None:
+    """Ask a connection whether it lives, unless it did so just now: under load that is a round trip for nothing."""
+    now_s = time.monotonic()
+    if now_s - getattr(connection, "seen_alive_s", -math.inf) > RESTED_S:
+        await AsyncConnectionPool.check_connection(connection)
+    connection.seen_alive_s = now_s  # type: ignore[attr-defined] # a note on the connection, for the next time
+
+
 def _pool(database_url: str, connections: int) -> AsyncConnectionPool[AsyncConnection[DictRow]]:
     return AsyncConnectionPool(
         database_url,
@@ -216,7 +228,7 @@ def _pool(database_url: str, connections: int) -> AsyncConnectionPool[AsyncConne
         min_size=2,
         max_size=connections,
         timeout=10.0,
-        check=AsyncConnectionPool.check_connection,
+        check=_check_if_rested,
         open=False,
     )
 

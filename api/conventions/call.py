@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any
@@ -46,28 +46,38 @@ class Call:
         connection: In a transaction that commits when the endpoint returns and rolls back when it raises.
         now: The time of the call.
         principal: Who calls.
+        whole_views: Not empty while `unscoped` holds.
     """
 
     connection: AsyncConnection[DictRow]
     now: datetime
     principal: Principal
+    whole_views: list[bool] = field(default_factory=list, repr=False, compare=False)
 
     @asynccontextmanager
     async def unscoped(self) -> AsyncIterator[None]:
         """See everything for a moment, for what the platform does by itself in a scoped caller's call.
 
-        E.g. putting an alert into the outbox, whose targets are nobody's business. After an error the transaction rolls
-        back, and with it the role.
+        E.g. putting an alert into the outbox, whose targets are nobody's business. May stand inside itself. After an
+        error of the database the transaction (or its savepoint) rolls back, and with it the role; a problem that
+        somebody catches must not leave the role behind.
         """
-        if not self.principal.scoped:
+        if not self.principal.scoped or self.whole_views:
             yield
             return
         await self.connection.execute(_WHOLE)
-        yield
+        self.whole_views.append(True)
+        try:
+            yield
+        except Problem:
+            await self.connection.execute(_SCOPED)
+            raise
+        finally:
+            self.whole_views.pop()
         await self.connection.execute(_SCOPED)
 
 
-def _current(request: Request) -> Call:
+async def _current(request: Request) -> Call:
     call: Call = request.state.call
     return call
 
@@ -90,7 +100,8 @@ class Allowed:
 
     roles: frozenset[Role]
 
-    def __call__(self, call: CurrentCall) -> None:
+    # Asynchronous, as all that FastAPI calls for every request: anything else it runs in a thread.
+    async def __call__(self, call: CurrentCall) -> None:
         """Refuse other roles.
 
         Raises:
@@ -160,7 +171,7 @@ async def begin_as(
     await connection.execute(SQL["begin_as"], values)
 
 
-def _current_open(request: Request) -> OpenCall:
+async def _current_open(request: Request) -> OpenCall:
     call: OpenCall = request.state.open_call
     return call
 
