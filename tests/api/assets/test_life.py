@@ -156,7 +156,8 @@ def test_each_filter_finds_and_each_has_its_index(desk, http, api) -> None:
         # Large enough that reading all of it costs more than any index.
         connection.execute(
             "INSERT INTO service.asset (serial, model_id, installed_at, created_at, batch, firmware, customer_id, "
-            "state) SELECT 'S' || n, 1, now(), now(), 'B' || n, 'F' || n, %s, 'active' FROM generate_series(1, 20000) AS n",
+            "state) SELECT 'S' || n, 1, now(), now(), 'B' || n, 'F' || n, %s, 'active' "
+            "FROM generate_series(1, 20000) AS n",
             (ann,),
         )
         connection.execute("UPDATE service.asset SET state = 'retired', customer_id = NULL WHERE serial LIKE 'S1%'")

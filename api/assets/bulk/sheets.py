@@ -19,7 +19,7 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Font
 from openpyxl.utils.exceptions import InvalidFileException
 
-from api.assets.columns import SheetProblem, normal_name
+from api.assets.bulk.columns import SheetProblem, normal_name
 
 Format = Literal["csv", "xlsx"]
 

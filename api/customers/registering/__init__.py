@@ -1,0 +1,1 @@
+"""Customers and sites by the thousand, as a sheet tells them."""
