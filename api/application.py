@@ -21,6 +21,8 @@ from api.access.routes import users_router as users
 from api.access.service import run_due as forget_ended_logins
 from api.alerts.delivery import DeliveryLimits, delivering
 from api.alerts.routes import router as alerts
+from api.assets.bulk.routes import import_router as asset_import
+from api.assets.bulk.routes import router as asset_sheets
 from api.assets.catalogue_routes import router as product_models
 from api.assets.routes import router as assets
 from api.assets.service import run_due as take_reported_firmware
@@ -94,6 +96,8 @@ ROUTERS = (
     customers,
     privacy,
     product_models,
+    asset_import,
+    asset_sheets,
     assets,
     devices_without_key,
     devices,
