@@ -1,1 +1,1 @@
-"""Customers: people and organisations, their sites, contacts and wishes, and their right to be forgotten."""
+"""Customers: people and organisations, their sites, contacts, and what they allow."""

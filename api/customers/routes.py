@@ -12,7 +12,7 @@ from api.conventions.models import Id, Name, Serial
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import MEDIA_TYPE, RESPONSES, ProblemDocument
 from api.conventions.roles import FIELD, STAFF
-from api.customers import merging, rules, service
+from api.customers import consents, merging, rules, service
 from api.customers.models import (
     Consent,
     Consents,
@@ -56,9 +56,7 @@ class CustomerFilter:
         self,
         *,
         name: Annotated[Name | None, Query(description="beginnings of words of their name or a contact's")] = None,
-        phone: Annotated[
-            Phone | None, Query(description="of a contact; its last digits will do")
-        ] = None,
+        phone: Annotated[Phone | None, Query(description="of a contact; its last digits will do")] = None,
         country: Annotated[Country | None, Query(description="of the phone number")] = None,
         email: Annotated[Email | None, Query(description="of a contact")] = None,
         serial: Annotated[Serial | None, Query(description="of a machine they have or had, or had a case of")] = None,
@@ -187,20 +185,20 @@ async def list_merges(customer_id: Id, page: CurrentPage, call: CurrentCall) -> 
 @router.post("/customers/{customer_id}/consents", status_code=201, dependencies=DESK_AND_SELF)
 async def record_consent(customer_id: Id, body: NewConsent, call: CurrentCall) -> Consent:
     """Note what a customer allows or forbids."""
-    return Consent(**await service.record_consent(call, customer_id, body))
+    return Consent(**await consents.record_consent(call, customer_id, body))
 
 
 @router.get("/customers/{customer_id}/consents", dependencies=EVERYBODY, responses=MOVED)
 async def get_consents(customer_id: Id, call: CurrentCall) -> Consents:
     """What holds for every channel and purpose."""
-    consents = await service.consents_of(call, customer_id)
-    return Consents.model_validate({"customer_id": customer_id, "consents": consents})
+    current = await consents.consents_of(call, customer_id)
+    return Consents.model_validate({"customer_id": customer_id, "consents": current})
 
 
 @router.get("/customers/{customer_id}/consents/history", dependencies=DESK_AND_SELF, responses=MOVED)
 async def list_consents(customer_id: Id, page: CurrentPage, call: CurrentCall) -> Page[Consent]:
     """All that was ever noted, oldest first."""
-    rows = await service.list_consents(call, customer_id, page.parameters)
+    rows = await consents.list_consents(call, customer_id, page.parameters)
     return Page[Consent].model_validate(page.page(rows, "consent_id"))
 
 

@@ -1,4 +1,4 @@
-"""What is done with customers, contacts, sites and consents."""
+"""What is done with customers, contacts and sites."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,6 @@ from api.customers import rules
 from api.customers.models import (
     ContactChange,
     CustomerChange,
-    NewConsent,
     NewContact,
     NewCustomer,
     NewSite,
@@ -38,13 +37,13 @@ async def create_customer(call: Call, body: NewCustomer) -> DictRow:
     """
     values = body.model_dump(exclude={"contacts", "sites"})
     _refuse_numbers(values)
-    row = await _one(call, "insert_customer", {**values, "now": call.now})
+    row = await one_row(call, "insert_customer", {**values, "now": call.now})
     customer_id = row["customer_id"]
     for number, contact in enumerate(body.contacts):
         await _insert_contact(call, customer_id, contact, body.country, f"body.contacts.{number}")
     for number, site in enumerate(body.sites):
         _refuse_time_zone(site.time_zone, f"body.sites.{number}")
-        await _one(call, "insert_site", {**site.model_dump(), "customer_id": customer_id})
+        await one_row(call, "insert_site", {**site.model_dump(), "customer_id": customer_id})
     return await customer_card(call, customer_id)
 
 
@@ -54,7 +53,7 @@ async def get_customer(call: Call, customer_id: int) -> DictRow:
     Raises:
         Problem: 404; 308 to the survivor when it was merged.
     """
-    row = await _maybe(call, "get_customer", {"customer_id": customer_id})
+    row = await maybe_row(call, "get_customer", {"customer_id": customer_id})
     if row is None:
         raise Problem.not_found("customer", customer_id)
     if row["merged_into"] is not None:
@@ -72,8 +71,8 @@ async def customer_card(call: Call, customer_id: int) -> DictRow:
     wanted = {"customer_id": customer_id, "active": True, "after_id": 0, "fetch": ON_A_CARD}
     return {
         **customer,
-        "contacts": await _all(call, "list_contacts", wanted),
-        "sites": await _all(call, "list_sites", wanted),
+        "contacts": await every_row(call, "list_contacts", wanted),
+        "sites": await every_row(call, "list_sites", wanted),
     }
 
 
@@ -85,7 +84,7 @@ async def list_customers(call: Call, wanted: Mapping[str, Any]) -> list[DictRow]
         wanted: `states`, and `kind`, `channel`, `tax_number`, `phone`, `last_digits`, `email`, `name`, `serial`
             (None: any), `after_id`, `fetch`.
     """
-    return await _all(call, "list_customers", wanted)
+    return await every_row(call, "list_customers", wanted)
 
 
 async def change_customer(call: Call, customer_id: int, change: CustomerChange, version: int) -> DictRow:
@@ -119,7 +118,7 @@ async def lock_customer(call: Call, customer_id: int, version: int | None = None
     Raises:
         Problem: 404, 409 when merged or erased, 412 when not at the version.
     """
-    row = await _maybe(call, "lock_customer", {"customer_id": customer_id})
+    row = await maybe_row(call, "lock_customer", {"customer_id": customer_id})
     if row is None:
         raise Problem.not_found("customer", customer_id)
     _refuse_gone(row)
@@ -134,7 +133,7 @@ async def require_customer(call: Call, customer_id: int, field: str = "body.cust
     Raises:
         Problem: 422 naming the field.
     """
-    row = await _maybe(call, "hold_customer", {"customer_id": customer_id})
+    row = await maybe_row(call, "hold_customer", {"customer_id": customer_id})
     if row is None:
         raise Problem.bad_field(field, f"there is no customer {customer_id}")
     if row["merged_into"] is not None:
@@ -185,7 +184,7 @@ async def list_contacts(call: Call, customer_id: int, wanted: Mapping[str, Any])
         Problem: 404; 308.
     """
     await get_customer(call, customer_id)
-    return await _all(call, "list_contacts", {**wanted, "customer_id": customer_id})
+    return await every_row(call, "list_contacts", {**wanted, "customer_id": customer_id})
 
 
 async def get_contact(call: Call, contact_id: int) -> DictRow:
@@ -194,7 +193,7 @@ async def get_contact(call: Call, contact_id: int) -> DictRow:
     Raises:
         Problem: 404.
     """
-    row = await _maybe(call, "get_contact", {"contact_id": contact_id})
+    row = await maybe_row(call, "get_contact", {"contact_id": contact_id})
     if row is None:
         raise Problem.not_found("contact", contact_id)
     return row
@@ -208,7 +207,7 @@ async def change_contact(call: Call, contact_id: int, change: ContactChange, ver
     """
     # The customer first: all who lock both do so in this order.
     customer = await lock_customer(call, (await get_contact(call, contact_id))["customer_id"])
-    seen = await _one(call, "lock_contact", {"contact_id": contact_id})
+    seen = await one_row(call, "lock_contact", {"contact_id": contact_id})
     if seen["version"] != version:
         raise changed_meanwhile("contact", version)
     given = change.model_dump(include=change.model_fields_set)
@@ -216,7 +215,7 @@ async def change_contact(call: Call, contact_id: int, change: ContactChange, ver
         given["phone"] = _phone(given["phone"], customer["country"], "body")
     if given.get("site_id") is not None:
         await _require_own_site(call, customer["customer_id"], given["site_id"], "body")
-    return await _one(call, "change_contact", {**seen, **given})
+    return await one_row(call, "change_contact", {**seen, **given})
 
 
 async def _insert_contact(call: Call, customer_id: int, body: NewContact, country: str | None, field: str) -> DictRow:
@@ -225,7 +224,7 @@ async def _insert_contact(call: Call, customer_id: int, body: NewContact, countr
         values["phone"] = _phone(body.phone, country, field)
     if body.site_id is not None:
         await _require_own_site(call, customer_id, body.site_id, field)
-    return await _one(call, "insert_contact", values)
+    return await one_row(call, "insert_contact", values)
 
 
 def _phone(text: str, country: str | None, field: str) -> str:
@@ -236,7 +235,7 @@ def _phone(text: str, country: str | None, field: str) -> str:
 
 
 async def _require_own_site(call: Call, customer_id: int, site_id: int, field: str) -> None:
-    site = await _maybe(call, "get_site", {"site_id": site_id})
+    site = await maybe_row(call, "get_site", {"site_id": site_id})
     if site is None or site["customer_id"] != customer_id:
         raise Problem.bad_field(f"{field}.site_id", f"customer {customer_id} has no site {site_id}")
 
@@ -253,12 +252,12 @@ async def create_site(call: Call, body: NewSite) -> DictRow:
     _refuse_time_zone(body.time_zone, "body")
     if body.customer_id is not None:
         await require_customer(call, body.customer_id)
-    return await _one(call, "insert_site", body.model_dump())
+    return await one_row(call, "insert_site", body.model_dump())
 
 
 async def list_sites(call: Call, wanted: Mapping[str, Any]) -> list[DictRow]:
     """Sites, of one customer if wished, in ascending order of their number."""
-    return await _all(call, "list_sites", wanted)
+    return await every_row(call, "list_sites", wanted)
 
 
 async def get_site(call: Call, site_id: int) -> DictRow:
@@ -267,7 +266,7 @@ async def get_site(call: Call, site_id: int) -> DictRow:
     Raises:
         Problem: 404.
     """
-    row = await _maybe(call, "get_site", {"site_id": site_id})
+    row = await maybe_row(call, "get_site", {"site_id": site_id})
     if row is None:
         raise Problem.not_found("site", site_id)
     return row
@@ -282,93 +281,17 @@ async def change_site(call: Call, site_id: int, change: SiteChange, version: int
     site = await get_site(call, site_id)
     if site["customer_id"] is not None:
         await lock_customer(call, site["customer_id"])
-    seen = await _one(call, "lock_site", {"site_id": site_id})
+    seen = await one_row(call, "lock_site", {"site_id": site_id})
     if seen["version"] != version:
         raise changed_meanwhile("site", version)
     values = {**seen, **change.model_dump(include=change.model_fields_set)}
     _refuse_time_zone(values["time_zone"], "body")
-    return await _one(call, "change_site", values)
+    return await one_row(call, "change_site", values)
 
 
 def _refuse_time_zone(name: str, field: str) -> None:
     if name not in available_timezones():
         raise Problem.bad_field(f"{field}.time_zone", f"{name} is not an IANA time zone, e.g. Asia/Shanghai")
-
-
-# Consents ---------------------------------------------------------------------------------------
-
-
-async def record_consent(call: Call, customer_id: int, body: NewConsent) -> DictRow:
-    """Note what a customer allows or forbids; what was noted before stays in the history.
-
-    Raises:
-        Problem: 404, 409, 422 for a time to come.
-    """
-    await lock_customer(call, customer_id)
-    if body.at is not None and body.at > call.now:
-        raise Problem.bad_field("body.at", f"is after now, {call.now.isoformat()}")
-    values = {
-        **body.model_dump(),
-        "customer_id": customer_id,
-        "at": body.at or call.now,
-        "actor": call.principal.name,
-        "now": call.now,
-    }
-    return await _one(call, "insert_consent", values)
-
-
-async def consents_of(call: Call, customer_id: int) -> list[dict[str, Any]]:
-    """What holds for every channel and purpose.
-
-    Raises:
-        Problem: 404; 308.
-    """
-    await get_customer(call, customer_id)
-    return list(rules.current_consents(await _all(call, "current_consents", {"customer_id": customer_id})))
-
-
-async def list_consents(call: Call, customer_id: int, parameters: Mapping[str, int]) -> list[DictRow]:
-    """All that was ever noted, oldest first.
-
-    Raises:
-        Problem: 404; 308.
-    """
-    await get_customer(call, customer_id)
-    return await _all(call, "list_consents", {**parameters, "customer_id": customer_id})
-
-
-async def may_contact(call: Call, customer_id: int, channel: str, purpose: str) -> bool:
-    """Whether one may write to or call a customer, for other rooms.
-
-    Args:
-        call: Whose connection is used.
-        customer_id: Also a merged one; its survivor is asked.
-        channel: `sms`, `email`, `phone`, `wechat`, `app` or `post`.
-        purpose: `service` for what belongs to a case or a machine, else `marketing`.
-    """
-    return channel in await channels_to(call, customer_id, purpose)
-
-
-async def channels_to(call: Call, customer_id: int, purpose: str) -> list[str]:
-    """The channels by which one may write to or call a customer and that lead to them.
-
-    Nobody is to be contacted who was erased, and for marketing nobody who is inactive.
-    """
-    customer = await _maybe(call, "get_customer", {"customer_id": customer_id})
-    if customer is not None and customer["merged_into"] is not None:
-        return await channels_to(call, customer["merged_into"], purpose)
-    if customer is None or customer["state"] == "erased":
-        return []
-    if purpose == "marketing" and customer["state"] != "active":
-        return []
-    key = {"customer_id": customer_id}
-    consents = {(row["channel"], row["purpose"]): row["state"] for row in await _all(call, "current_consents", key)}
-    contacts = await _all(call, "list_contacts", {**key, "active": True, "after_id": 0, "fetch": ON_A_CARD})
-    return [
-        channel
-        for channel in rules.CHANNELS
-        if rules.may_be_contacted(purpose, consents.get((channel, purpose))) and rules.reachable(contacts, channel)
-    ]
 
 
 # Duplicates -------------------------------------------------------------------------------------
@@ -381,25 +304,28 @@ async def duplicates_of(call: Call, customer_id: int) -> list[DictRow]:
         Problem: 404; 308.
     """
     await get_customer(call, customer_id)
-    return await _all(call, "duplicates_of", {"customer_id": customer_id})
+    return await every_row(call, "duplicates_of", {"customer_id": customer_id})
 
 
 async def list_duplicates(call: Call, parameters: Mapping[str, int]) -> list[DictRow]:
     """All customers who may be the same as a later one."""
-    return await _all(call, "list_duplicates", parameters)
+    return await every_row(call, "list_duplicates", parameters)
 
 
-async def _maybe(call: Call, query: str, values: Mapping[str, Any]) -> DictRow | None:
+async def maybe_row(call: Call, query: str, values: Mapping[str, Any]) -> DictRow | None:
+    """The row that a statement of the room gives, if any."""
     return await (await call.connection.execute(SQL[query], values)).fetchone()
 
 
-async def _one(call: Call, query: str, values: Mapping[str, Any]) -> DictRow:
-    row = await _maybe(call, query, values)
+async def one_row(call: Call, query: str, values: Mapping[str, Any]) -> DictRow:
+    """The row that a statement of the room always gives."""
+    row = await maybe_row(call, query, values)
     if row is None:
         raise LookupError(f"{query} returned no row")
     return row
 
 
-async def _all(call: Call, query: str, values: Mapping[str, Any]) -> list[DictRow]:
+async def every_row(call: Call, query: str, values: Mapping[str, Any]) -> list[DictRow]:
+    """All rows that a statement of the room gives."""
     # Planned anew each time, so that the filters given decide the index.
     return await (await call.connection.execute(SQL[query], values, prepare=False)).fetchall()

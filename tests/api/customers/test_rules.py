@@ -23,7 +23,7 @@ def test_a_phone_number_is_kept_as_e164(written, country, kept) -> None:
     [
         ("0151 23456789", None, "country"),
         ("call me", "DE", "no phone number"),
-        ("12", "DE", "too short"),
+        ("12345678901234567890", "DE", "phone number"),
     ],
 )
 def test_what_is_no_phone_number_is_refused_with_the_remedy(written, country, words) -> None:

@@ -15,7 +15,7 @@ from psycopg import sql
 from api.conventions.call import Call
 from careloop.database.queries import load_queries
 
-SQL = load_queries("api.customers")
+SQL = load_queries("api.privacy")
 
 ROOT = "customer"
 MACHINE_TABLE = "asset"

@@ -1,0 +1,1 @@
+"""The right to know what is kept about oneself, and to be forgotten."""
