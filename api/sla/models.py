@@ -43,9 +43,7 @@ class Opening(Body):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if minute_of(self.closes) <= minute_of(self.opens):
-            raise ValueError(
-                "closes must be after opens; give a shift over midnight as two openings"
-            )
+            raise ValueError("closes must be after opens; give a shift over midnight as two openings")
         return self
 
     @property

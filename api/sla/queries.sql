@@ -37,12 +37,14 @@ SELECT revision FROM known
 SELECT kind FROM service.customer WHERE customer_id = %(customer_id)s
 
 -- name: lock_clocks
-SELECT clock_id, ticket_id, kind, policy_id, calendar_id, calendar_version, target_minutes, warn_percent, started_at,
+-- The case first, as everybody does.
+SELECT clock_id, ticket_id, ticket_clock.kind, policy_id, calendar_id, calendar_version, target_minutes, warn_percent, started_at,
        pauses, paused_since, stopped_at, due_at, warn_at, next_at, warned_at, breached_at
-FROM service.ticket_clock
+FROM service.ticket
+JOIN service.ticket_clock USING (ticket_id)
 WHERE ticket_id = %(ticket_id)s
 ORDER BY clock_id
-FOR UPDATE
+FOR UPDATE OF ticket, ticket_clock
 
 -- name: update_clock
 UPDATE service.ticket_clock
@@ -92,14 +94,23 @@ CROSS JOIN LATERAL (
     FOR UPDATE SKIP LOCKED
 ) c
 
--- name: claim_trips
+-- name: claim_tripping
+-- The cases are locked before their clocks, as everybody does who moves a case.
+SELECT c.clock_id
+FROM service.ticket_clock c
+JOIN service.ticket t USING (ticket_id)
+WHERE c.next_at <= %(now)s
+ORDER BY c.next_at, c.clock_id
+LIMIT %(limit)s
+FOR UPDATE OF t SKIP LOCKED
+
+-- name: lock_tripping
 SELECT clock_id, ticket_id, kind, policy_id, calendar_id, calendar_version, target_minutes, warn_percent, started_at,
        pauses, paused_since, stopped_at, due_at, warn_at, next_at, warned_at, breached_at
 FROM service.ticket_clock
-WHERE next_at <= %(now)s
+WHERE clock_id = ANY (%(clock_ids)s) AND next_at <= %(now)s
 ORDER BY next_at, clock_id
-LIMIT %(limit)s
-FOR UPDATE SKIP LOCKED
+FOR UPDATE
 
 -- name: insert_calendar
 INSERT INTO service.calendar (code, name, time_zone, week, country, subdivision, created_at)

@@ -24,6 +24,8 @@ from careloop.database.queries import load_queries
 SQL = load_queries("api.sla")
 
 BATCH = 500
+# Fewer, since their cases are locked meanwhile.
+TRIPS = 100
 # Books in memory; more than one only while a change is being taken up, or where a process serves several databases.
 _MOST_BOOKS = 8
 ATTEMPTS = 3
@@ -272,8 +274,10 @@ class Trip:
 
 async def claim_trips(call: Call) -> list[Trip]:
     """Clocks whose warning or whose target's end has come, each of both once; locked until the transaction ends."""
-    wanted = {"now": call.now, "limit": BATCH}
-    rows = await (await call.connection.execute(SQL["claim_trips"], wanted)).fetchall()
+    wanted = {"now": call.now, "limit": TRIPS}
+    tripping = await (await call.connection.execute(SQL["claim_tripping"], wanted)).fetchall()
+    clocks = {"now": call.now, "clock_ids": [row["clock_id"] for row in tripping]}
+    rows = await (await call.connection.execute(SQL["lock_tripping"], clocks)).fetchall() if tripping else []
     trips: list[Trip] = []
     for row in rows:
         clock = clock_of_row(row)

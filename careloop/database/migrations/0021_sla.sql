@@ -264,3 +264,77 @@ END
 $$;
 CREATE TRIGGER searchable AFTER INSERT OR DELETE OR UPDATE OF body, ticket_id ON service.message
     FOR EACH ROW EXECUTE FUNCTION service.index_message();
+
+-- Escalations ---------------------------------------------------------------------------------------
+
+-- Which steps are gone when a clock trips or a case comes back; the first, by place, that fits a case and has such steps.
+CREATE TABLE service.escalation_ladder (
+    ladder_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text NOT NULL UNIQUE CHECK (name <> ''),
+    place       integer NOT NULL,
+    active      boolean NOT NULL DEFAULT true,
+    -- Null: of all.
+    kinds       text[],
+    priorities  text[],
+    queues      text[],
+    steps       jsonb NOT NULL CHECK (jsonb_array_length(steps) > 0),
+    version     integer NOT NULL DEFAULT 1
+);
+CREATE INDEX escalation_ladder_place ON service.escalation_ladder (place, ladder_id);
+
+CREATE TABLE service.escalation (
+    escalation_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id      bigint NOT NULL REFERENCES service.ticket,
+    ladder_id      bigint NOT NULL REFERENCES service.escalation_ladder,
+    -- 'clock:solution', 'reopened:2': each of a case once.
+    cause          text NOT NULL,
+    clock_id       bigint REFERENCES service.ticket_clock ON DELETE SET NULL,
+    state          text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'decided', 'lapsed')),
+    -- The steps of the ladder as they were at the opening, and how many of them were gone.
+    steps          jsonb NOT NULL,
+    steps_gone     integer NOT NULL DEFAULT 0,
+    -- When the next step is due; null when that is not known yet or there is none.
+    next_at        timestamptz,
+    -- Who is to decide: whom the last step named.
+    role           text,
+    user_id        bigint REFERENCES service.app_user,
+    opened_at      timestamptz NOT NULL,
+    decision       text,
+    reason         text,
+    decided_by     text,
+    ended_at       timestamptz,
+    version        integer NOT NULL DEFAULT 1,
+    UNIQUE (ticket_id, cause),
+    CHECK ((state = 'decided') = (decision IS NOT NULL)),
+    CHECK ((state = 'open') = (ended_at IS NULL)),
+    CHECK (state = 'open' OR next_at IS NULL)
+);
+CREATE INDEX escalation_state ON service.escalation (state, escalation_id);
+CREATE INDEX escalation_role ON service.escalation (role, escalation_id) WHERE state = 'open';
+CREATE INDEX escalation_user_id ON service.escalation (user_id, escalation_id);
+CREATE INDEX escalation_ladder_id ON service.escalation (ladder_id);
+CREATE INDEX escalation_clock_id ON service.escalation (clock_id);
+CREATE INDEX escalation_next ON service.escalation (next_at, escalation_id) WHERE next_at IS NOT NULL;
+
+-- Steps that were gone, each once.
+CREATE TABLE service.escalation_step (
+    escalation_id  bigint NOT NULL REFERENCES service.escalation,
+    step           integer NOT NULL,
+    at             timestamptz NOT NULL,
+    -- What was done, and what could not be.
+    done           text[] NOT NULL,
+    PRIMARY KEY (escalation_id, step)
+);
+
+-- Cases that came back, as the escalations look for them.
+CREATE INDEX ticket_reopened ON service.ticket (ticket_id)
+    WHERE reopened_count > 0 AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+
+CALL service.guard('service.escalation_ladder', '(SELECT service.scope_provider_id()) IS NOT NULL', 'ladder_id');
+-- Not for customers, though the case is theirs.
+CALL service.guard('service.escalation', '(SELECT service.scope_provider_id()) IS NOT NULL '
+    'AND EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = escalation.ticket_id)', 'escalation_id', states => true,
+    personal => ARRAY['reason', 'decided_by']);
+CALL service.guard('service.escalation_step',
+    'EXISTS (SELECT FROM service.escalation e WHERE e.escalation_id = escalation_step.escalation_id)',
+    'escalation_id,step', audited => false);
