@@ -1,4 +1,4 @@
-"""`/v1/technicians`, `/v1/jobs`, `/v1/visits`."""
+"""`/v1/technicians`, `/v1/jobs`."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ from psycopg.rows import DictRow
 
 from api.conventions.call import CallRoute, CurrentCall, allow
 from api.conventions.etags import IfMatch, require_version, tag
-from api.conventions.models import Id, Serial, Time
+from api.conventions.models import Id, Serial
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES, Problem
 from api.conventions.roles import FIELD, STAFF
@@ -23,7 +23,6 @@ from api.dispatch.models import (
     Recall,
     Technician,
     TechnicianChange,
-    Visit,
 )
 
 router = APIRouter(prefix="/v1", tags=["dispatch"], route_class=CallRoute, responses=RESPONSES)
@@ -32,8 +31,6 @@ EVERYBODY = [allow(*STAFF, *FIELD)]
 DISPATCHERS = [allow("dispatcher", "service")]
 MAKERS = [allow("agent", "dispatcher", "service")]
 ON_SITE = [allow("dispatcher", "technician", "service")]
-
-OPEN_VISITS: list[str] = list(rules.OPEN_VISIT_STATES)
 
 
 def _states(given: str | None, known: tuple[str, ...], default: list[str]) -> list[str]:
@@ -132,6 +129,12 @@ async def dispatch_job(job_id: Id, body: Dispatch, call: CurrentCall, response: 
     return _tagged(response, await service.dispatch(call, job_id, body))
 
 
+@router.post("/jobs/{job_id}/admit", dependencies=ON_SITE)
+async def admit_job(job_id: Id, call: CurrentCall, response: Response) -> Job:
+    """Begin a job whose machine is in the workshop: without a visit."""
+    return _tagged(response, await service.admit(call, job_id))
+
+
 @router.post("/jobs/{job_id}/start", dependencies=ON_SITE)
 async def start_job(job_id: Id, call: CurrentCall, response: Response) -> Job:
     """Begin the visit."""
@@ -159,24 +162,3 @@ async def complete_job(job_id: Id, body: Completion, call: CurrentCall, response
 async def cancel_job(job_id: Id, body: Cancellation, call: CurrentCall, response: Response) -> Job:
     """Give a job up: its parts go back, its visit is off, its ticket is open again."""
     return _tagged(response, await service.cancel(call, job_id, body.reason))
-
-
-@router.get("/visits", dependencies=EVERYBODY)
-async def list_visits(
-    page: CurrentPage,
-    call: CurrentCall,
-    *,
-    technician_id: Annotated[Id | None, Query()] = None,
-    ends_after: Annotated[Time | None, Query()] = None,
-    starts_before: Annotated[Time | None, Query()] = None,
-    state: Annotated[str | None, Query(description="those still to be done if left out", max_length=200)] = None,
-) -> Page[Visit]:
-    """Visits that touch a span of time."""
-    wanted = {
-        **page.parameters,
-        "states": _states(state, rules.VISIT_STATES, OPEN_VISITS),
-        "technician_id": technician_id,
-        "ends_after": ends_after,
-        "starts_before": starts_before,
-    }
-    return Page[Visit].model_validate(page.page(await repository.list_visits(call, wanted), "visit_id"))

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from api.conventions.states import StateMachine
 
 JobState = Literal["open", "waiting", "dispatched", "in_progress", "completed", "cancelled"]
-Action = Literal["hold", "dispatch", "start", "recall", "complete", "cancel"]
+Action = Literal["hold", "dispatch", "admit", "start", "recall", "complete", "cancel"]
 Outcome = Literal["confirmed", "prevented", "no_fault_found", "other_fault", "superseded", "done"]
 VisitState = Literal[
     "planned", "confirmed", "travelling", "started", "completed", "no_access", "refused_unsafe", "cancelled"
@@ -25,8 +25,20 @@ MACHINE = StateMachine(
     name="job",
     initial="open",
     moves={
-        "open": {"hold": "waiting", "dispatch": "dispatched", "complete": "completed", "cancel": "cancelled"},
-        "waiting": {"hold": "waiting", "dispatch": "dispatched", "complete": "completed", "cancel": "cancelled"},
+        "open": {
+            "hold": "waiting",
+            "dispatch": "dispatched",
+            "admit": "in_progress",
+            "complete": "completed",
+            "cancel": "cancelled",
+        },
+        "waiting": {
+            "hold": "waiting",
+            "dispatch": "dispatched",
+            "admit": "in_progress",
+            "complete": "completed",
+            "cancel": "cancelled",
+        },
         "dispatched": {"start": "in_progress", "recall": "waiting", "complete": "completed", "cancel": "cancelled"},
         "in_progress": {"recall": "waiting", "complete": "completed", "cancel": "cancelled"},
         "completed": {},
@@ -38,6 +50,7 @@ The words on the arrows are the last part of `POST /v1/jobs/{job_id}/…`.
 - `waiting` has a reason in words for the dispatcher, which is announced (`job.waiting`) whenever it changes.
 - `dispatch` wants every part that the job needs reserved and on site when the visit starts, and a technician who has
   the skill, serves the territory, is active and has time that day. It makes a visit and the ticket `scheduled`.
+- `admit` begins it where the machine is in the workshop: there is no visit, and nobody drives.
 - `recall` takes the job back from its technician: the visit is off, the parts stay reserved, the ticket is open again.
 - `complete` closes visit, job and ticket together. Parts kept for the job leave the stock, or go back when no fault was
   found. What was replaced or failed is a fact of its own: `POST /v1/assets/{serial}/replacements` and `…/failures`. It
@@ -49,6 +62,7 @@ The words on the arrows are the last part of `POST /v1/jobs/{job_id}/…`.
 # How the job's ticket follows: to which state, and from which ones. From any other state it stays as it is.
 TICKET_FOLLOWS: Mapping[Action, tuple[str, frozenset[str]]] = {
     "dispatch": ("scheduled", frozenset({"open", "waiting_customer", "in_progress"})),
+    "admit": ("in_progress", frozenset({"open", "waiting_customer"})),
     "start": ("in_progress", frozenset({"open", "waiting_customer", "scheduled"})),
     "recall": ("open", frozenset({"scheduled", "in_progress"})),
     "complete": ("resolved", frozenset({"open", "waiting_customer", "scheduled", "in_progress"})),

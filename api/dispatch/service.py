@@ -255,6 +255,16 @@ async def _require_time(
         raise Problem.conflict("technician-busy", f"{technician['name']} {why}", reason=why)
 
 
+async def admit(call: Call, job_id: int) -> DictRow:
+    """Begin a job whose machine has come into the workshop: nobody drives.
+
+    Raises:
+        Problem: 404; 409 when somebody is on the way already, or the job has ended.
+    """
+    job, ticket = await _lock(call, job_id, "admit")
+    return await _move(call, job, ticket, "admit")
+
+
 async def start(call: Call, job_id: int) -> DictRow:
     """The technician begins the visit.
 

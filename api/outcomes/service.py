@@ -32,7 +32,7 @@ async def record_failure(call: Call, serial: str, body: NewFailure) -> dict[str,
     for field, time in (("failed_at", body.failed_at), ("restored_at", body.restored_at)):
         _refuse_future(call, field, time)
     values = {**body.model_dump(), "asset_id": asset["asset_id"], "now": call.now}
-    await call.connection.execute(SQL["lock_facts"])
+    await lock_facts(call)
     inserted = await _row(call, "insert_failure", values)
     if inserted is None:
         known = await _known(call, "complete_failure", values)
@@ -45,8 +45,22 @@ async def record_failure(call: Call, serial: str, body: NewFailure) -> dict[str,
     return await _answer(call, "get_failure", inserted["failure_id"], created=True, tickets=judged)
 
 
-async def record_replacement(call: Call, serial: str, body: NewReplacement) -> dict[str, Any]:
+async def record_replacement(
+    call: Call,
+    serial: str,
+    body: NewReplacement,
+    *,
+    part_booked: bool = False,
+    spare_ticket_id: int | None = None,
+) -> dict[str, Any]:
     """Record a replacement once and end the cases it settles; the failure it repairs is restored from then on.
+
+    Args:
+        call: Whose transaction holds it.
+        serial: The asset's.
+        body: What was replaced.
+        part_booked: The part has left the stock already: all cases give theirs back.
+        spare_ticket_id: A case that goes on all the same, because whoever replaced it says that it is not solved.
 
     Raises:
         Problem: 404 for an unknown asset; 422 for an unknown component or a time to come; 409 when it is known with
@@ -55,7 +69,7 @@ async def record_replacement(call: Call, serial: str, body: NewReplacement) -> d
     asset = await _asset_of_fact(call, serial, body.component)
     _refuse_future(call, "replaced_at", body.replaced_at)
     values = {**body.model_dump(), "asset_id": asset["asset_id"], "now": call.now}
-    await call.connection.execute(SQL["lock_facts"])
+    await lock_facts(call)
     inserted = await _row(call, "insert_replacement", values)
     if inserted is None:
         known = await _known(call, "find_replacement", values)
@@ -70,8 +84,18 @@ async def record_replacement(call: Call, serial: str, body: NewReplacement) -> d
         "replaced_at": body.replaced_at.isoformat(),
         "reason": body.reason,
     }
-    ended = await _end_cases(call, asset, body.component, fact, line)
+    settled = [
+        (case, outcome)
+        for case, outcome in await _settled_cases(call, asset, body.component, fact)
+        if case["ticket_id"] != spare_ticket_id
+    ]
+    ended = await _end_cases(call, settled, fact, line, part_used=part_booked)
     return await _answer(call, "get_replacement", inserted["replacement_id"], created=True, tickets=ended)
+
+
+async def lock_facts(call: Call) -> None:
+    """Come before anybody else who records facts; whoever locks cases first and records facts then does this first."""
+    await call.connection.execute(SQL["lock_facts"])
 
 
 async def list_facts(call: Call, query: str, wanted: Mapping[str, Any]) -> list[DictRow]:
@@ -132,11 +156,12 @@ async def _judge_cases(call: Call, asset: DictRow, component: str, fact: Fact, l
     return judged
 
 
-async def _end_cases(call: Call, asset: DictRow, component: str, fact: Fact, line: Mapping[str, Any]) -> list[int]:
+async def _end_cases(
+    call: Call, settled: list[tuple[DictRow, str]], fact: Fact, line: Mapping[str, Any], *, part_used: bool
+) -> list[int]:
     """End the open cases that a replacement settles, with their jobs; returns their numbers."""
     ended: list[int] = []
-    part_used = False
-    for case, outcome in await _settled_cases(call, asset, component, fact):
+    for case, outcome in settled:
         ticket_id = case["ticket_id"]
         await append_event(call, ticket_id, "fact", line)
         job = await _row(call, "open_job", {"ticket_id": ticket_id})

@@ -198,6 +198,18 @@ async def reassign(call: Call, visit_id: int, body: Reassignment) -> None:
     await _changed(call, locked, "reassign", wanted, {**body.model_dump(include={"reason", "note"}), "caused_by": None})
 
 
+async def cancel(call: Call, visit_id: int, reason: str) -> None:
+    """Call a visit off; its job waits for another one. A visit that had begun did take place.
+
+    Raises:
+        Problem: 404; 409 when the visit is over.
+    """
+    locked = await lock(call, visit_id)
+    rules.MACHINE.require(visit_id, locked.visit["state"], "call_off")
+    await dispatch.recall(call, locked.visit["job_id"], reason)
+    await execute(call, "explain_end", {"visit_id": visit_id, "note": reason})
+
+
 async def contact(call: Call, visit_id: int, body: NewContact) -> None:
     """Write down that the customer was called or written to; the first that reached somebody counts as the answer.
 

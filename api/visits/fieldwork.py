@@ -14,7 +14,7 @@ from api.parts.service import move_pieces, part_of_field, settle_pieces
 from api.tickets.service import append_event, require_component
 from api.visits import rules
 from api.visits.appointments import tell_failed
-from api.visits.models import EntryBatch, NewEntry, NewPosition, NewVisitPart, NoAccess, Refusal
+from api.visits.models import EntryBatch, NewEntry, NewPosition, NewVisitPart, NoAccess, OldPart, Refusal
 from api.visits.repository import Locked, execute, get_sop, lock, require_own, row, rows
 
 Steps = dict[tuple[str, str], dict[str, Any]]
@@ -238,6 +238,22 @@ async def book_part(call: Call, visit_id: int, body: NewVisitPart) -> bool:
     line = {"sku": body.sku, "quantity": body.quantity, "kind": body.kind}
     await _note(call, locked, "visit.part", line)
     return True
+
+
+async def change_old_part(call: Call, visit_id: int, visit_part_id: int, body: OldPart) -> None:
+    """Tell what becomes of a part that was taken out.
+
+    Raises:
+        Problem: 404; 403; 409 when the visit is over.
+    """
+    locked = await lock(call, visit_id)
+    require_own(call, locked.visit)
+    if locked.visit["state"] in rules.MACHINE.final:
+        detail = f"visit {visit_id} is {locked.visit['state']}; its report stays as it is"
+        raise Problem.conflict("visit-state", detail, state=locked.visit["state"])
+    values = {**body.model_dump(), "visit_id": visit_id, "visit_part_id": visit_part_id}
+    if await row(call, "change_old_part", values) is None:
+        raise Problem.not_found(f"used part of visit {visit_id}", visit_part_id)
 
 
 async def _component(call: Call, locked: Locked, part: DictRow, body: NewVisitPart) -> str | None:

@@ -28,9 +28,15 @@ class Facts:
         old_parts_without_serial: SKUs of parts to be returned to the maker whose old part is not identified.
         parts_used: Components whose part was built in.
         levels_known: Levels of the fault catalogue that exist for the product kind.
-        covered: The answer about warranty.
-        charged_minor: What the customer is asked to pay.
-        accepted_minor: What the customer has accepted to pay, in the report's currency.
+        covered: The answer about warranty; None where it could not be asked.
+        partly: Whether the warranty bears only some of it.
+        currency: Of the amounts.
+        work_minor: What the customer is asked to pay for the work, sales left out.
+        charged_minor: What the customer is asked to pay in all.
+        accepted_minor: What of what the customer has accepted may still be charged, in that currency.
+        unpriced: Why the fee lines have no price.
+        outcome_misfit: Why the outcome does not fit the case.
+        entitlements_short: Entitlements to be redeemed that are not there, each with why.
         report: The draft; None when none was written.
     """
 
@@ -48,8 +54,14 @@ class Facts:
     parts_used: Sequence[str] = ()
     levels_known: frozenset[str] = field(default_factory=frozenset)
     covered: bool | None = None
+    partly: bool = False
+    currency: str = ""
+    work_minor: int = 0
     charged_minor: int = 0
     accepted_minor: int = 0
+    unpriced: str | None = None
+    outcome_misfit: str | None = None
+    entitlements_short: Sequence[tuple[str, str]] = ()
 
 
 def gaps_of(facts: Facts) -> list[Gap]:
@@ -122,15 +134,19 @@ def _of_money(facts: Facts, report: ReportContent) -> Iterator[Gap]:
         said, found = ("in", "out of") if report.in_warranty else ("out of", "in")
         message = f"told as {said} warranty, the warranty says {found}: say in warranty_note why"
         yield Gap(code="warranty_note", field="warranty_note", message=message)
-    if report.in_warranty and report.fee_lines:
-        message = "nothing is charged for a repair in warranty; take the lines out"
+    if facts.unpriced is not None:
+        yield Gap(code="unpriced", field="fee_lines", message=facts.unpriced)
+    if report.in_warranty and not facts.partly and facts.work_minor > 0:
+        message = f"{_money(facts.work_minor, facts.currency)} for work is charged in warranty; take it out"
         yield Gap(code="fees_in_warranty", field="fee_lines", message=message)
     if facts.charged_minor > facts.accepted_minor:
         message = (
-            f"{_money(facts.charged_minor, report.currency)} is charged, "
-            f"the customer has accepted {_money(facts.accepted_minor, report.currency)}"
+            f"{_money(facts.charged_minor, facts.currency)} is charged, "
+            f"of what the customer has accepted {_money(facts.accepted_minor, facts.currency)} is left"
         )
         yield Gap(code="not_accepted", field="fee_lines", message=message)
+    for name, why in facts.entitlements_short:
+        yield Gap(code="entitlement", field="entitlements", message=f"{name}: {why}")
 
 
 def _of_signature(report: ReportContent) -> Iterator[Gap]:
@@ -145,20 +161,33 @@ def _of_signature(report: ReportContent) -> Iterator[Gap]:
 def _of_end(facts: Facts, report: ReportContent) -> Iterator[Gap]:
     if report.solved is None:
         yield Gap(code="solved", field="solved", message="solved or not is not told")
-    elif report.solved:
+    elif not report.solved:
+        yield from _of_next_step(facts, report)
+    else:
         if report.next_step is not None:
             yield Gap(code="no_next_step", field="next_step", message="it is solved and has no next step")
         if report.outcome is None:
             yield Gap(code="outcome", field="outcome", message="what was found (outcome) is not told")
-        elif facts.ticket_kind == "preventive" and report.outcome == "done":
-            message = "a preventive case needs what was found: confirmed, prevented, no_fault_found or other_fault"
-            yield Gap(code="outcome_done", field="outcome", message=message)
-    elif report.next_step is None:
+        elif facts.outcome_misfit is not None:
+            yield Gap(code="outcome_misfit", field="outcome", message=facts.outcome_misfit)
+
+
+def _of_next_step(facts: Facts, report: ReportContent) -> Iterator[Gap]:
+    follow_up = report.follow_up
+    if report.next_step is None:
         yield Gap(code="next_step", field="next_step", message="it is not solved: what comes next is missing")
-    elif report.next_step == "part_order" and report.follow_up.sku is None:
-        yield Gap(code="next_part", field="follow_up.sku", message="which part to order is not told")
-    elif report.next_step == "escalation" and not report.follow_up.note:
-        yield Gap(code="next_note", field="follow_up.note", message="say what whoever decides must know")
+    elif report.next_step == "part_order":
+        if follow_up.sku is None:
+            yield Gap(code="next_part", field="follow_up.sku", message="which part to order is not told")
+    elif report.next_step == "follow_up_visit":
+        if (follow_up.starts_at is None) != (follow_up.ends_at is None):
+            yield Gap(code="next_times", field="follow_up.ends_at", message="give starts_at and ends_at, or neither")
+    else:
+        if facts.ticket_kind is None:
+            message = "work of a plan has no case that could go on: open a ticket"
+            yield Gap(code="next_case", field="next_step", message=message)
+        if not follow_up.note:
+            yield Gap(code="next_note", field="follow_up.note", message="say what whoever goes on must know")
 
 
 def _money(minor: int, currency: str) -> str:

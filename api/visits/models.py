@@ -20,7 +20,7 @@ from api.visits.rules import (
     RescheduleReason,
 )
 
-OldPart = Literal["return_to_maker", "scrap", "left_with_customer", "none"]
+OldPartFate = Literal["return_to_maker", "scrap", "left_with_customer", "none"]
 
 
 def _once(ids: list[int]) -> list[int]:
@@ -175,7 +175,7 @@ class NewVisitPart(Body):
     warehouse: Code | None = Field(None, description="a van or a partner's store it comes from or goes back to")
     component: Name | None = Field(None, description="which component it is built in for")
     serial_fitted: Name | None = None
-    old_part: OldPart | None = None
+    old_part: OldPartFate | None = None
     old_serial: Name | None = None
     device_at: Time | None = None
 
@@ -185,6 +185,13 @@ class NewVisitPart(Body):
         if others.data.get("kind") == "returned" and old_part is not None:
             raise ValueError("is told of a part that was used")
         return old_part
+
+
+class OldPart(Body):
+    """What becomes of the part that was taken out, told later or otherwise than before."""
+
+    old_part: OldPartFate
+    old_serial: Name | None = None
 
 
 # Answers ------------------------------------------------------------------------------------------
@@ -198,7 +205,7 @@ class VisitLine(Answer):
     ticket_id: int | None
     technician_id: int
     serial: str
-    site: str | None
+    site: str | None = Field(description="where the machine stands")
     time_zone: str
     starts_at: datetime
     ends_at: datetime

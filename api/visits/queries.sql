@@ -171,6 +171,9 @@ UPDATE service.visit
 SET state = %(state)s, ended_at = %(now)s, end_reason = %(reason)s, end_note = %(note)s, version = version + 1
 WHERE visit_id = %(visit_id)s
 
+-- name: explain_end
+UPDATE service.visit SET end_note = %(note)s WHERE visit_id = %(visit_id)s
+
 -- name: insert_photo
 INSERT INTO service.visit_photo (visit_id, file_id) VALUES (%(visit_id)s, %(file_id)s) ON CONFLICT DO NOTHING
 
@@ -191,6 +194,11 @@ INSERT INTO service.visit_part (visit_id, entry_id, kind, part_id, quantity, res
 VALUES (%(visit_id)s, %(entry_id)s, %(kind)s, %(part_id)s, %(quantity)s, %(reservation_id)s, %(warehouse_id)s,
         %(component)s, %(serial_fitted)s, %(old_part)s, %(old_serial)s, %(device_at)s, %(now)s, %(actor)s)
 
+-- name: change_old_part
+UPDATE service.visit_part SET old_part = %(old_part)s, old_serial = %(old_serial)s
+WHERE visit_id = %(visit_id)s AND visit_part_id = %(visit_part_id)s AND kind = 'used'
+RETURNING visit_part_id
+
 -- name: pieces_used
 -- Pieces of a part that were built in on this job and not brought back to a store.
 SELECT coalesce(sum(CASE WHEN u.kind = 'used' THEN u.quantity WHEN u.warehouse_id IS NOT NULL THEN -u.quantity END), 0)
@@ -208,7 +216,8 @@ WHERE a.asset_id = %(asset_id)s AND c.part_id = %(part_id)s
 -- Completion ---------------------------------------------------------------------------------------
 
 -- name: get_report
-SELECT visit_id, content, frozen, frozen_at, pdf_file_id, written_by, written_at, version
+SELECT visit_id, content, signed_by_name, signature_file_id, frozen, frozen_at, pdf_file_id, written_by, written_at,
+       version
 FROM service.visit_report
 WHERE visit_id = %(visit_id)s
 
@@ -247,12 +256,20 @@ LIMIT 1
 INSERT INTO service.job_part (job_id, part_id, quantity) VALUES (%(job_id)s, %(part_id)s, %(quantity)s)
 ON CONFLICT (job_id, part_id) DO UPDATE SET quantity = service.job_part.quantity + excluded.quantity
 
--- name: photos_of_files
-SELECT f.file_id, f.media_type, c.content
-FROM service.file f
-JOIN service.file_content c USING (sha256)
-WHERE f.file_id = ANY (%(file_ids)s)
-ORDER BY f.file_id
+-- name: pictures_of_files
+SELECT file_id, name, size_bytes FROM service.file
+WHERE file_id = ANY (%(file_ids)s) AND media_type IN ('image/jpeg', 'image/png', 'image/webp', 'image/gif')
+ORDER BY file_id
+
+-- name: texts_of_codes
+SELECT code, text FROM service.fault_code WHERE product_kind = %(product_kind)s AND code = ANY (%(codes)s)
+
+-- name: parts_of_visit
+SELECT p.sku, u.kind, u.component, u.old_part, u.old_serial
+FROM service.visit_part u
+JOIN service.part p USING (part_id)
+WHERE u.visit_id = %(visit_id)s
+ORDER BY u.visit_part_id
 
 -- name: papers
 -- What the report on paper says besides the report.

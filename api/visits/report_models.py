@@ -1,19 +1,18 @@
 """The completion report: as the technician writes it, and as it is kept."""
 
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from api.conventions.models import Answer, Body, Count, Currency, Id, Minor, Name, Serial, Text, Time
+from api.conventions.models import Answer, Body, Count, Id, Name, Serial, Text, Time
 from api.dispatch.rules import Outcome
 from api.outcomes.rules import Reason
 from api.parts.models import Code
+from api.quotes.models import NewLine
 
 # Whole paragraphs; PostgreSQL cannot hold the character NUL.
 LongText = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
-Quantity = Annotated[Decimal, Field(gt=0, le=100_000, decimal_places=3, description="pieces, hours or kilometres")]
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 FileIds = Annotated[list[Id], Field(max_length=40)]
 NextStep = Literal["follow_up_visit", "part_order", "mail_in", "escalation"]
@@ -36,31 +35,11 @@ class Diagnosis(Body):
     remedy: Name | None = None
 
 
-class FeeLine(Body):
-    """What the customer is asked to pay; without a price, the price list's."""
-
-    kind: Literal["labour", "travel", "part", "other"]
-    text: Name
-    sku: Code | None = Field(None, description="of a part")
-    quantity: Quantity = Decimal(1)
-    unit_price_minor: Minor | None = None
-
-
-class SaleLine(Body):
-    """What was sold besides the repair, e.g. an extension card or detergent."""
-
-    text: Name
-    sku: Code | None = None
-    quantity: Count = 1
-    unit_price_minor: Minor
-
-
 class Entitlement(Body):
     """What the customer was entitled to and has now had, e.g. a visit of a paid plan."""
 
-    code: Name
-    quantity: Count = 1
-    note: Text = ""
+    name: Name = Field(description="of a paid plan of the machine, e.g. `annual_visit`")
+    quantity: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
 class Replaced(Body):
@@ -92,9 +71,10 @@ class ReportContent(Body):
     photos: FileIds = Field(default_factory=list)
     in_warranty: bool | None = None
     warranty_note: Text = Field("", description="why the maker bears it, or not, against the warranty's answer")
-    currency: Currency = "EUR"
-    fee_lines: list[FeeLine] = Field(default_factory=list, max_length=100)
-    sales: list[SaleLine] = Field(default_factory=list, max_length=50)
+    warranty_cause: Name | None = Field(None, description="e.g. misuse; what the warranty's policy excludes")
+    fee_lines: list[NewLine] = Field(
+        default_factory=list, max_length=200, description="priced by the customer's price list; sales too"
+    )
     entitlements: list[Entitlement] = Field(default_factory=list, max_length=20)
     replaced: list[Replaced] = Field(default_factory=list, max_length=20)
     signed_by_name: Name | None = None
@@ -107,32 +87,32 @@ class ReportContent(Body):
     travel_minutes: Annotated[int, Field(ge=0, le=2880)] | None = None
 
 
-class PricedLine(Answer):
-    """A line of the bill."""
+class BillLine(Answer):
+    """A line of the bill; `customer_minor` is the customer's share of it."""
 
     kind: str
-    text: str
-    sku: str | None
-    quantity: Decimal
-    unit_price_minor: int
-    amount_minor: int
+    code: str
+    description: str
+    quantity: int
+    unit: str
+    price_minor: int
+    price_per: int
+    net_minor: int
+    customer_minor: int
+    bearer: str
+    reason: str
 
 
 class Bill(Answer):
-    """What the customer pays."""
+    """What the work costs, and what of it the customer pays."""
 
     currency: str
-    lines: list[PricedLine]
-    total_minor: int
-
-
-class WarrantyAnswer(Answer):
-    """The answer about warranty, frozen with the report."""
-
-    on: date
-    covered: bool
-    bearer: str
-    reasons: list[str]
+    lines: list[BillLine]
+    net_minor: int
+    tax_rate_bp: int
+    tax_minor: int
+    gross_minor: int
+    borne_minor: int
 
 
 class Report(Answer):
@@ -141,7 +121,7 @@ class Report(Answer):
     visit_id: int
     content: dict[str, Any]
     bill: Bill | None
-    warranty: WarrantyAnswer | None
+    warranty: dict[str, Any] | None = Field(description="the warranty's answer, as it was at completion")
     asset_before: dict[str, Any] | None
     asset_after: dict[str, Any] | None
     made: list[dict[str, Any]] = Field(description="what the next step has made, e.g. {'job_id': 7}")
@@ -161,7 +141,9 @@ class Gap(Answer):
 
 
 class CompletionCheck(Answer):
-    """Whether a visit can be completed, and everything that is missing."""
+    """Whether a visit can be completed, everything that is missing, what it costs, and what the warranty says."""
 
     complete: bool
     gaps: list[Gap]
+    bill: Bill | None
+    warranty: dict[str, Any]

@@ -139,7 +139,9 @@ CREATE INDEX visit_change_visit_id ON service.visit_change (visit_id, change_id)
 CREATE INDEX visit_change_at ON service.visit_change (at, kind);
 CREATE INDEX visit_change_from_technician_id ON service.visit_change (from_technician_id);
 CREATE INDEX visit_change_to_technician_id ON service.visit_change (to_technician_id);
-CALL service.guard('service.visit_change', 'EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_change.visit_id)',
+CALL service.guard('service.visit_change',
+    '(SELECT service.scope_customer_id()) IS NULL '
+    'AND EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_change.visit_id)',
     'change_id', audited => false, personal => ARRAY['note']);
 
 -- The customer was called, written to, or rung at the door.
@@ -196,7 +198,7 @@ CREATE TABLE service.visit_entry (
     result        text CHECK (result IN ('pass', 'fail', 'not_applicable')),
     value         double precision,
     choice        text,
-    photo_file_id bigint REFERENCES service.file,
+    photo_file_id bigint REFERENCES service.file ON DELETE SET NULL,
     note          text NOT NULL DEFAULT '',
     -- Whether it is as the procedure wants it, and if not, why.
     fit           boolean NOT NULL,
@@ -218,7 +220,7 @@ CALL service.guard('service.visit_entry',
 -- Photos of why a visit did not do its work.
 CREATE TABLE service.visit_photo (
     visit_id  bigint NOT NULL REFERENCES service.visit,
-    file_id   bigint NOT NULL REFERENCES service.file,
+    file_id   bigint NOT NULL REFERENCES service.file ON DELETE CASCADE,
     PRIMARY KEY (visit_id, file_id)
 );
 CREATE INDEX visit_photo_file_id ON service.visit_photo (file_id);
@@ -266,13 +268,13 @@ CREATE TABLE service.visit_report (
     -- As it was sent (api/visits/report_models.py).
     content            jsonb NOT NULL,
     signed_by_name     text,
-    signature_file_id  bigint REFERENCES service.file,
+    signature_file_id  bigint REFERENCES service.file ON DELETE SET NULL,
     solved             boolean,
     next_step          text,
     -- Frozen at completion: the answer about warranty, prices, what was there before corrections, times.
     frozen             jsonb,
     frozen_at          timestamptz,
-    pdf_file_id        bigint REFERENCES service.file,
+    pdf_file_id        bigint REFERENCES service.file ON DELETE SET NULL,
     written_by         text NOT NULL,
     written_at         timestamptz NOT NULL,
     version            integer NOT NULL DEFAULT 1

@@ -18,6 +18,7 @@ def test_every_state_allows_over_http_what_the_table_says(workshop, refusal, now
     """All pairs on one server: each job is made anew in its state."""
     bodies = {
         "hold": {"reason": "snow"},
+        "admit": {},
         "start": {},
         "recall": {"reason": "ill"},
         "complete": {"outcome": "confirmed"},

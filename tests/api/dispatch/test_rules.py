@@ -17,6 +17,8 @@ BERLIN, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
 ALLOWED = {
     ("open", "hold"): "waiting",
     ("open", "dispatch"): "dispatched",
+    ("open", "admit"): "in_progress",
+    ("waiting", "admit"): "in_progress",
     ("open", "complete"): "completed",
     ("open", "cancel"): "cancelled",
     ("waiting", "hold"): "waiting",
