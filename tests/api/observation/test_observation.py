@@ -46,7 +46,7 @@ def test_requests_are_counted_by_route_and_status_and_not_by_what_people_type(ap
     headers = {"Authorization": f"Bearer {api.keys['agent']}"}
     for path in ("/v1/assets/NONE-1", "/v1/assets/NONE-2", f"/nothing/{uuid.uuid4()}"):
         assert httpx.get(api.url + path, headers=headers).status_code == 404
-    httpx.request("BREW", api.url + "/v1/assets", headers=headers)
+    httpx.request("PROPFIND", api.url + "/v1/assets", headers=headers)
     found = metrics_of(api)
     requests = found["careloop_api_requests"]
     assert count(requests, method="GET", route="/v1/assets/{serial}", status="404") == 2
