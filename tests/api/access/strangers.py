@@ -209,6 +209,7 @@ def _things(connection: Connection, who: str, serial: str) -> Belonging:
     paid = {"amount_minor": 100, "currency": "EUR", "at": AT, "recorded_by": who}
     payment_id = _one(connection, "payment", {**payment, **paid}, "payment_id")
     ids = {
+        **_said_and_promised(connection, who, ticket, customer),
         "quote_id": quote_id,
         "payment_id": payment_id,
         "customer_id": customer,
@@ -226,6 +227,42 @@ def _things(connection: Connection, who: str, serial: str) -> Belonging:
         "visit_id": visit_id,
     }
     return Belonging(customer, provider, technician, ids)
+
+
+def _said_and_promised(connection: Connection, who: str, ticket: int, customer: int) -> dict[str, int]:
+    """What is said, shown, timed and escalated in a case; by names in paths."""
+    content = {"owner": f"key:{who}", "sha256": who.encode().ljust(32), "content": who.encode()}
+    _one(connection, "file_content", content)
+    file = {**content, "name": f"{who}.txt", "media_type": "text/plain", "size_bytes": len(who), "uploaded_by": who}
+    del file["content"]
+    attached = {"ticket_id": ticket, "customer_id": customer, "at": AT, "attached_at": AT}
+    file_id = _one(connection, "file", {**file, **attached}, "file_id")
+    said = {"ticket_id": ticket, "author_key": f"key:{who}", "author_name": who, "author_kind": "user", "at": AT}
+    for audience in ("partner", "staff"):
+        note = {"direction": "note", "audience": audience, "channel": "internal", "body": f"{who} note"}
+        _one(connection, "message", {**said, **note}, "message_id")
+    message = {"direction": "in", "audience": "all", "channel": "portal", "body": f"{who} message"}
+    message_id = _one(connection, "message", {**said, **message}, "message_id")
+    _one(connection, "message_file", {"message_id": message_id, "file_id": file_id})
+    _one(connection, "conversation", {"ticket_id": ticket, "awaiting_since": AT})
+    hours = {"code": f"{who}-hours", "name": "Hours", "time_zone": "UTC", "week": "[[],[],[],[],[],[],[[0,1440]]]"}
+    calendar = _one(connection, "calendar", {**hours, "created_at": AT}, "calendar_id")
+    policy = {"name": f"{who} policy", "place": 1, "calendar_id": calendar, "solution_minutes": 60, "active": False}
+    policy_id = _one(connection, "sla_policy", policy, "policy_id")
+    clock = {"policy_id": policy_id, "calendar_id": calendar, "calendar_version": 1, "target_minutes": 60}
+    times = {"kind": "solution", "warn_percent": 80, "started_at": AT, "due_at": AT}
+    clock_id = _one(connection, "ticket_clock", {"ticket_id": ticket, **clock, **times}, "clock_id")
+    step = '[{"on": "breach", "role": "desk_lead"}]'
+    ladder = _one(connection, "escalation_ladder", {"name": f"{who} ladder", "place": 1, "steps": step}, "ladder_id")
+    escalated = {"ticket_id": ticket, "ladder_id": ladder, "cause": "clock:solution", "clock_id": clock_id}
+    escalation_id = _one(connection, "escalation", {**escalated, "steps": step, "opened_at": AT}, "escalation_id")
+    return {
+        "file_id": file_id,
+        "message_id": message_id,
+        "policy_id": policy_id,
+        "escalation_id": escalation_id,
+        "ladder_id": ladder,
+    }
 
 
 def shows_theirs(text: str) -> str | None:
