@@ -19,6 +19,7 @@ class NewTechnician(Body):
 
     name: Name
     provider: Annotated[Text, Field(max_length=128)] = ""
+    provider_id: Id | None = Field(None, description="the service partner that the technician works for")
     skills: Names
     territories: Names
     daily_capacity_minutes: Minutes = 480
@@ -29,6 +30,7 @@ class TechnicianChange(Body):
     """What of a technician may change; visits promised already stay."""
 
     provider: Annotated[Text, Field(max_length=128)] | None = None
+    provider_id: Id | None = Field(None, description="null: the technician works for no partner any more")
     skills: Names | None = None
     territories: Names | None = None
     daily_capacity_minutes: Minutes | None = None
@@ -41,6 +43,7 @@ class Technician(Answer):
     technician_id: int
     name: str
     provider: str
+    provider_id: int | None
     skills: list[str]
     territories: list[str]
     daily_capacity_minutes: int

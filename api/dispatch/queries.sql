@@ -1,24 +1,24 @@
 -- name: insert_technician
-INSERT INTO service.technician (name, provider, skills, territories, daily_capacity_minutes, active)
-VALUES (%(name)s, %(provider)s, %(skills)s, %(territories)s, %(daily_capacity_minutes)s, %(active)s)
+INSERT INTO service.technician (name, provider, provider_id, skills, territories, daily_capacity_minutes, active)
+VALUES (%(name)s, %(provider)s, %(provider_id)s, %(skills)s, %(territories)s, %(daily_capacity_minutes)s, %(active)s)
 ON CONFLICT (name) DO NOTHING
-RETURNING technician_id, name, provider, skills, territories, daily_capacity_minutes, active, version
+RETURNING technician_id, name, provider, provider_id, skills, territories, daily_capacity_minutes, active, version
 
 -- name: list_technicians
-SELECT technician_id, name, provider, skills, territories, daily_capacity_minutes, active, version
+SELECT technician_id, name, provider, provider_id, skills, territories, daily_capacity_minutes, active, version
 FROM service.technician
 WHERE technician_id > %(after_id)s AND (%(active)s::boolean IS NULL OR active = %(active)s)
 ORDER BY technician_id
 LIMIT %(fetch)s
 
 -- name: get_technician
-SELECT technician_id, name, provider, skills, territories, daily_capacity_minutes, active, version
+SELECT technician_id, name, provider, provider_id, skills, territories, daily_capacity_minutes, active, version
 FROM service.technician
 WHERE technician_id = %(technician_id)s
 
 -- name: lock_technician
 -- Whoever books this technician comes one after the other.
-SELECT technician_id, name, provider, skills, territories, daily_capacity_minutes, active, version
+SELECT technician_id, name, provider, provider_id, skills, territories, daily_capacity_minutes, active, version
 FROM service.technician
 WHERE technician_id = %(technician_id)s
 FOR UPDATE
@@ -26,13 +26,20 @@ FOR UPDATE
 -- name: change_technician
 UPDATE service.technician
 SET provider = coalesce(%(provider)s, provider),
+    provider_id = CASE WHEN %(moves)s::boolean THEN %(provider_id)s ELSE provider_id END,
     skills = coalesce(%(skills)s, skills),
     territories = coalesce(%(territories)s, territories),
     daily_capacity_minutes = coalesce(%(daily_capacity_minutes)s, daily_capacity_minutes),
     active = coalesce(%(active)s, active),
     version = version + 1
 WHERE technician_id = %(technician_id)s AND version = %(version)s
-RETURNING technician_id, name, provider, skills, territories, daily_capacity_minutes, active, version
+RETURNING technician_id, name, provider, provider_id, skills, territories, daily_capacity_minutes, active, version
+
+-- name: partners_of_visit
+-- Whose technician comes, and whom the case was given to.
+SELECT v.provider_id AS comes, t.provider_id AS given
+FROM service.technician v, service.ticket t
+WHERE v.technician_id = %(technician_id)s AND t.ticket_id = %(ticket_id)s
 
 -- name: lock_ticket
 SELECT t.ticket_id, t.kind, t.state, t.asset_id

@@ -11,7 +11,7 @@ from api.conventions.models import Id, Serial
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES, Problem
 from api.conventions.roles import FIELD, STAFF
-from api.dispatch import repository, rules, service
+from api.dispatch import repository, rules, service, technicians
 from api.dispatch.models import (
     Cancellation,
     Completion,
@@ -57,7 +57,7 @@ def _tagged(response: Response, row: DictRow) -> Job:
 @router.post("/technicians", status_code=201, dependencies=DISPATCHERS)
 async def create_technician(body: NewTechnician, call: CurrentCall, response: Response) -> Technician:
     """Add a technician."""
-    technician = Technician(**await service.create_technician(call, body))
+    technician = Technician(**await technicians.create_technician(call, body))
     tag(response, technician.version)
     return technician
 
@@ -83,7 +83,7 @@ async def change_technician(
     technician_id: Id, body: TechnicianChange, call: CurrentCall, response: Response, if_match: IfMatch = None
 ) -> Technician:
     """Change a technician; needs If-Match. Visits promised already stay."""
-    row = await service.change_technician(call, technician_id, body, require_version(if_match))
+    row = await technicians.change_technician(call, technician_id, body, require_version(if_match))
     technician = Technician(**row)
     tag(response, technician.version)
     return technician

@@ -1,4 +1,4 @@
-"""What is done with technicians, jobs and visits.
+"""What is done with jobs and visits.
 
 Locks are always taken in the order ticket, job, technician, parts; so no two calls wait for one another. A job's state
 moves only through `rules.MACHINE`, and its visit, its ticket and its parts move with it in the same transaction.
@@ -12,45 +12,16 @@ from psycopg.rows import DictRow
 
 from api.alerts.service import announce
 from api.conventions.call import Call
-from api.conventions.etags import changed_meanwhile
 from api.conventions.problems import Problem
 from api.dispatch import rules
-from api.dispatch.models import Dispatch, Job, NewJob, NewTechnician, TechnicianChange
-from api.dispatch.repository import SQL, get_job, get_technician, row
+from api.dispatch.models import Dispatch, Job, NewJob
+from api.dispatch.repository import SQL, get_job, row
 from api.dispatch.rules import Action
+from api.dispatch.technicians import give_to_partner
 from api.parts.service import consume_for_job, release_for_job
 from api.sla import service as sla
 from api.tickets import rules as ticket_rules
 from api.tickets.service import move_ticket
-
-# Technicians --------------------------------------------------------------------------------------
-
-
-async def create_technician(call: Call, body: NewTechnician) -> DictRow:
-    """Add a technician.
-
-    Raises:
-        Problem: 409 when the name is taken.
-    """
-    made = await row(call, "insert_technician", body.model_dump())
-    if made is None:
-        raise Problem.conflict("name-taken", f"there is a technician {body.name!r} already")
-    return made
-
-
-async def change_technician(call: Call, technician_id: int, change: TechnicianChange, version: int) -> DictRow:
-    """Change a technician who is still at the version seen.
-
-    Raises:
-        Problem: 404, 412 when somebody else was faster.
-    """
-    await get_technician(call, technician_id)
-    values = {**change.model_dump(), "technician_id": technician_id, "version": version}
-    changed = await row(call, "change_technician", values)
-    if changed is None:
-        raise changed_meanwhile("technician", version)
-    return changed
-
 
 # Making jobs --------------------------------------------------------------------------------------
 
@@ -181,6 +152,7 @@ async def _book(call: Call, job_id: int, body: Dispatch) -> tuple[DictRow, DictR
         detail = f"ticket {ticket['ticket_id']} is {ticket['state']}; cancel the job"
         raise Problem.conflict("ticket-over", detail, ticket_id=ticket["ticket_id"])
     technician = await require_bookable(call, job, body)
+    await give_to_partner(call, job, body.technician_id)
     values = {**body.model_dump(), "job_id": job_id, "now": call.now}
     visit = await _required(call, "insert_visit", values)
     note = {"visit_id": visit["visit_id"], "technician": technician["name"]}

@@ -15,6 +15,7 @@ from api.conventions.problems import Problem
 from api.dispatch import service as dispatch
 from api.dispatch.models import Dispatch
 from api.dispatch.rules import appointment_words
+from api.dispatch.technicians import give_to_partner
 from api.sla import service as sla
 from api.tickets.service import append_event
 from api.visits import rules
@@ -230,6 +231,7 @@ async def contact(call: Call, visit_id: int, body: NewContact) -> None:
 
 async def _book(call: Call, locked: Locked, wanted: Dispatch, state: str, *, anew: bool = False) -> None:
     """Let the locked visit be at an appointment; `anew` forgets who had confirmed the old one."""
+    await give_to_partner(call, locked.job, wanted.technician_id)
     values = {**wanted.model_dump(), "visit_id": locked.visit_id, "state": state, "anew": anew}
     await execute(call, "book_visit", {**values, "actor": call.principal.name, "now": call.now})
 

@@ -52,3 +52,36 @@ def test_the_desk_reads_technicians_and_makes_none(api, workshop, refusal) -> No
     with api.client("agent") as desk:
         assert len(desk.get("/v1/technicians")["items"]) == 1
         assert refusal(desk.post, "/v1/technicians", ADA).status == 403
+
+
+def test_a_case_goes_to_the_partner_whose_technician_comes(api, workshop, refusal) -> None:
+    """Nobody of the partner sees it before, all of it after; another partner's technician cannot take it over."""
+    with api.client("admin") as admin:
+        north, south = (admin.post("/v1/providers", {"code": code, "name": code})["provider_id"] for code in "NS")
+        own = f"/v1/technicians/{workshop.technician_id}"
+        assert (
+            refusal(admin.patch, own, {"provider_id": 99}, version=1).problem["errors"][0]["field"]
+            == "body.provider_id"
+        )
+        assert admin.patch(own, {"provider_id": north}, version=1)["provider_id"] == north
+        assert admin.patch(own, {"active": True}, version=2)["provider_id"] == north
+        other = admin.post("/v1/technicians", {"name": "Bo", "skills": ["hydraulics"], "territories": ["north"]})
+    job = workshop.job()
+    ticket = f"/v1/tickets/{job['ticket_id']}"
+    with api.scoped_client("partner_manager", provider_id=north) as partner:
+        assert refusal(partner.get, ticket).status == 404
+        workshop.dispatch(job)
+        assert partner.get(ticket)["provider_id"] == north
+        assert partner.get(f"/v1/jobs/{job['job_id']}")["state"] == "dispatched"
+        lines = [line["kind"] for line in partner.get(f"{ticket}/events")["items"]]
+        assert "assigned" in lines
+    with api.client("admin") as admin:
+        admin.patch(f"/v1/technicians/{other['technician_id']}", {"provider_id": south}, version=1)
+    again = workshop.post(job, "recall", {"reason": "rain"})
+    refused = refusal(workshop.dispatch, again, technician_id=other["technician_id"])
+    assert (refused.status, refused.type) == (409, "/problems/other-partner")
+    with api.client("admin") as admin:
+        admin.post(f"{ticket}/assign", {"provider_id": south, "reason": "nearer"})
+    assert workshop.dispatch(again, technician_id=other["technician_id"])["state"] == "dispatched"
+    with api.scoped_client("partner_manager", provider_id=north) as partner:
+        assert refusal(partner.get, ticket).status == 404
