@@ -64,6 +64,8 @@ from api.quotes.payment_routes import router as payments
 from api.quotes.routes import open_router as quote_links
 from api.quotes.routes import router as quotes
 from api.quotes.service import run_due as expire_quotes
+from api.recovery.routes import router as recovery
+from api.recovery.service import run_due as watch_claims
 from api.remote.routes import router as remote
 from api.reports.routes import router as reports
 from api.sla.calendars import run_due as take_holidays
@@ -114,6 +116,7 @@ ROUTERS = (
     tickets,
     cover,
     denials,
+    recovery,
     conversation,
     escalation,
     quote_links,
@@ -143,6 +146,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("ended-logins", forget_ended_logins),
     Duty("warranty-terms", derive_warranties),
     Duty("ended-cover", end_cover),
+    Duty("supplier-claims", watch_claims),
     Duty("expired-quotes", expire_quotes),
     Duty("merged-customers", fetch_strays),
 )

@@ -12,6 +12,7 @@ from api.conventions.problems import Problem
 from api.dispatch.service import finish_job
 from api.outcomes.models import NewFailure, NewReplacement
 from api.outcomes.rules import Fact, outcome_of
+from api.recovery.service import draft_after_replacement
 from api.tickets.service import append_event, move_ticket, require_component
 from careloop.database.queries import load_queries
 
@@ -79,6 +80,7 @@ async def record_replacement(
     fact = Fact("replacement", body.replaced_at, body.reason)
     if body.reason == "failure":
         await call.connection.execute(SQL["restore_failure"], values)
+        await draft_after_replacement(call, inserted["replacement_id"])
     line = {
         "replacement_id": inserted["replacement_id"],
         "replaced_at": body.replaced_at.isoformat(),

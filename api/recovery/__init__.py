@@ -1,0 +1,1 @@
+"""What suppliers pay back for components that failed within their warranty."""
