@@ -14,7 +14,7 @@ from api.assets.bulk.judging import Mode, Told, judge, judge_against
 from api.assets.bulk.sheets import Format, Sheet, SheetError, read_sheet
 from api.conventions.call import Call
 from api.conventions.problems import Problem
-from api.customers.registering.people import Person, Place, find_or_make_people, find_or_make_places
+from api.customers.registering.people import Person, Place, each_once, find_or_make_people, find_or_make_places
 from careloop.database.queries import load_queries
 
 SQL = load_queries("api.assets.bulk")
@@ -137,17 +137,19 @@ def _lines(
 async def _owners(call: Call, told: Told, assets: Mapping[str, DictRow], outcome: Outcome) -> list[int | None]:
     """Whose each machine is: as the line says; else, or if that names the owner there is, as it was."""
     owners: list[int | None] = []
-    wanted: dict[Person, list[int]] = {}
+    wanted: list[Person] = []
+    places: list[int] = []
     for place, (serial, person) in enumerate(zip(told.values["serial"], told.people, strict=True)):
         asset = assets.get(serial)
         owners.append(None if asset is None else asset["customer_id"])
         same = asset is not None and person is not None and _same(asset["customer_name"], person.name)
         if person is not None and not same:
-            wanted.setdefault(person, []).append(place)
-    numbers, outcome.customers_created = await find_or_make_people(call, list(wanted))
-    for number, places in zip(numbers, wanted.values(), strict=True):
-        for place in places:
-            owners[place] = number
+            wanted.append(person)
+            places.append(place)
+    people, whose = each_once(wanted)
+    numbers, outcome.customers_created = await find_or_make_people(call, people)
+    for place, number in zip(places, whose, strict=True):
+        owners[place] = numbers[number]
     return owners
 
 
@@ -161,20 +163,22 @@ async def _sites(
     """Where each machine stands: as the line says; else as it was, unless it changed hands."""
     given = told.values
     sites: list[int | None] = []
-    wanted: dict[Place, list[int]] = {}
+    wanted: list[Place] = []
+    places: list[int] = []
     for place, serial in enumerate(given["serial"]):
         asset, name, owner = assets.get(serial), given["site_name"][place], owners[place]
         stays = asset is not None and (asset["customer_id"] in {None, owner})
         sites.append(asset["site_id"] if asset is not None and stays else None)
         if name is not None:
-            told_place = Place(
+            there = Place(
                 owner, name, given["site_street"][place], given["site_postcode"][place], given["site_city"][place],
                 given["site_country"][place], given["site_territory"][place], given["site_time_zone"][place],
                 given["site_latitude"][place], given["site_longitude"][place],
             )  # fmt: skip
-            wanted.setdefault(told_place, []).append(place)
-    numbers, outcome.sites_created = await find_or_make_places(call, list(wanted))
-    for number, places in zip(numbers, wanted.values(), strict=True):
-        for place in places:
-            sites[place] = number
+            wanted.append(there)
+            places.append(place)
+    different, which = each_once(wanted)
+    numbers, outcome.sites_created = await find_or_make_places(call, different)
+    for place, number in zip(places, which, strict=True):
+        sites[place] = numbers[number]
     return sites

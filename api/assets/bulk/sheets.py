@@ -16,6 +16,7 @@ from xml.etree.ElementTree import ParseError
 
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.styles import Font
 from openpyxl.utils.exceptions import InvalidFileException
 
@@ -227,7 +228,8 @@ def cell_of(value: Any) -> str | float:
         return value.isoformat()
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    return harmless(str(value))
+    # Control characters have no place in a sheet, nor in what can be imported again.
+    return harmless(ILLEGAL_CHARACTERS_RE.sub("", str(value)))
 
 
 class CsvWriter:

@@ -4,8 +4,8 @@ Somebody is found only where nothing is guessed: by a phone number or mail addre
 that is told without either, by its exact name. Everybody else is made, and shows up among duplicates.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from api.conventions.call import Call
 from careloop.database.queries import load_queries
@@ -59,6 +59,40 @@ class Place(NamedTuple):
     time_zone: str | None
     latitude: float | None
     longitude: float | None
+
+
+Told = TypeVar("Told", Person, Place)
+
+
+def _keys_of(told: Person | Place) -> list[Hashable]:
+    """What somebody or some place is known by; one of these in common makes two of them one."""
+    name = told.name.casefold()
+    if isinstance(told, Place):
+        return [(told.customer_id, name)]
+    reached = [(name, kind, value) for kind, value in (("phone", told.phone), ("email", told.email)) if value]
+    return list(reached) or [(name, told.kind)]
+
+
+def each_once(told: Iterable[Told]) -> tuple[list[Told], list[int]]:
+    """Those of a sheet's lines that are different, and for each line which of them it is.
+
+    What one line leaves out another one may say; where both say something, the first one counts.
+    """
+    different: list[Told] = []
+    numbers: list[int] = []
+    known: dict[Hashable, int] = {}
+    for one in told:
+        keys = _keys_of(one)
+        number = next((known[key] for key in keys if key in known), len(different))
+        if number == len(different):
+            different.append(one)
+        else:
+            first = different[number]
+            filled = (other if value is None else value for value, other in zip(first, one, strict=True))
+            different[number] = type(first)._make(filled)
+        known.update((key, number) for key in keys if key not in known)
+        numbers.append(number)
+    return different, numbers
 
 
 async def find_or_make_people(call: Call, people: Sequence[Person]) -> tuple[list[int], int]:
