@@ -335,21 +335,25 @@ LIMIT %(fetch)s
 -- name: silences
 -- Whole days between two days with readings, by the metrics heard last.
 SELECT s.bucket AS at, 83 AS rank, extract(epoch FROM s.bucket)::bigint AS number, 'offline' AS kind,
-       'silent for ' || (extract(epoch FROM s.next_bucket - s.bucket) / 86400 - 1)::integer || ' days' AS title,
+       'silent for ' || s.days || CASE s.days WHEN 1 THEN ' day' ELSE ' days' END AS title,
        'asset' AS ref_type, %(serial)s::text AS ref_id, jsonb_build_object('until', s.next_bucket) AS detail
 FROM (
-    SELECT b.bucket + interval '1 day' AS bucket, lead(b.bucket) OVER (ORDER BY b.bucket) AS next_bucket
+    SELECT b.bucket + interval '1 day' AS bucket, b.next_bucket,
+           round(extract(epoch FROM b.next_bucket - b.bucket) / 86400 - 1)::integer AS days
     FROM (
-        SELECT DISTINCT d.bucket
-        FROM (SELECT metric_id FROM telemetry.latest WHERE asset_id = %(asset_id)s ORDER BY time DESC LIMIT 4) AS heard
-        CROSS JOIN LATERAL (
-            SELECT r.bucket FROM telemetry.daily r
-            WHERE r.asset_id = %(asset_id)s AND r.metric_id = heard.metric_id AND r.bucket <= %(now)s
-            ORDER BY r.bucket DESC LIMIT 1500
+        SELECT d.bucket, lead(d.bucket) OVER (ORDER BY d.bucket) AS next_bucket
+        FROM (
+            SELECT DISTINCT r.bucket
+            FROM (SELECT metric_id FROM telemetry.latest WHERE asset_id = %(asset_id)s ORDER BY time DESC LIMIT 4) AS heard
+            CROSS JOIN LATERAL (
+                SELECT day.bucket FROM telemetry.daily day
+                WHERE day.asset_id = %(asset_id)s AND day.metric_id = heard.metric_id AND day.bucket <= %(now)s
+                ORDER BY day.bucket DESC LIMIT 1500
+            ) AS r
         ) AS d
     ) AS b
 ) AS s
-WHERE s.next_bucket > s.bucket AND s.bucket >= %(from_time)s AND s.bucket <= %(until)s
+WHERE s.days > 0 AND s.bucket >= %(from_time)s AND s.bucket <= %(until)s
   AND (s.bucket, 83, extract(epoch FROM s.bucket)::bigint) < (%(until)s, %(until_rank)s, %(until_id)s)
 ORDER BY s.bucket DESC
 LIMIT %(fetch)s

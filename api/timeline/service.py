@@ -13,7 +13,8 @@ from careloop.database.queries import load_queries
 
 SQL = load_queries("api.timeline")
 
-_IN_ORDER: LiteralString = "\nORDER BY at DESC, rank DESC, number DESC LIMIT %(fetch)s"
+_ALL: LiteralString = "SELECT at, rank, number, kind, title, ref_type, ref_id, detail FROM (\n"
+_IN_ORDER: LiteralString = "\n) AS entry\nORDER BY at DESC, rank DESC, number DESC LIMIT %(fetch)s"
 
 
 async def timeline(
@@ -70,5 +71,5 @@ async def _read(call: Call, names: Sequence[str], wanted: Mapping[str, Any], *, 
     """Entries of several sources in one statement, each bounded by itself."""
     if not names:
         return []
-    statement = "\nUNION ALL\n".join(f"({SQL[name]})" for name in names) + _IN_ORDER
+    statement = _ALL + "\nUNION ALL\n".join(f"({SQL[name]})" for name in names) + _IN_ORDER
     return await (await call.connection.execute(statement, wanted, prepare=prepare)).fetchall()
