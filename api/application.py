@@ -63,11 +63,22 @@ from api.quotes.payment_routes import open_router as payment_messages
 from api.quotes.payment_routes import router as payments
 from api.quotes.routes import open_router as quote_links
 from api.quotes.routes import router as quotes
+from api.quotes.service import FOLLOWERS as QUOTE_FOLLOWERS
 from api.quotes.service import run_due as expire_quotes
 from api.recovery.routes import router as recovery
 from api.recovery.service import run_due as watch_claims
 from api.remote.routes import router as remote
+from api.repairs.loan_routes import router as loans
+from api.repairs.loans import run_due as ask_for_loaners
+from api.repairs.routes import router as repairs
+from api.repairs.service import follow_quote
+from api.repairs.service import run_due as mark_late_repairs
+from api.repairs.workshop import keep_parts_that_came
 from api.reports.routes import router as reports
+from api.satisfaction.routes import open_router as satisfaction_by_link
+from api.satisfaction.routes import router as satisfaction
+from api.satisfaction.rules import Survey
+from api.satisfaction.service import run_due as ask_for_satisfaction
 from api.sla.calendars import run_due as take_holidays
 from api.sla.routes import router as sla
 from api.sla.service import run_due as follow_calendars
@@ -125,6 +136,10 @@ ROUTERS = (
     payments,
     plans,
     dispatch,
+    satisfaction_by_link,
+    satisfaction,
+    repairs,
+    loans,
     outcomes,
     visit_links,
     visits,
@@ -135,6 +150,9 @@ ROUTERS = (
     feed,
     duties,
 )
+
+# Who goes on when a customer has decided on a quote.
+QUOTE_FOLLOWERS[:] = [follow_quote]
 
 # What falls due without a call, in the order in which it is done.
 DUTIES: tuple[Duty, ...] = (
@@ -148,7 +166,11 @@ DUTIES: tuple[Duty, ...] = (
     Duty("ended-cover", end_cover),
     Duty("supplier-claims", watch_claims),
     Duty("expired-quotes", expire_quotes),
+    Duty("awaited-parts", keep_parts_that_came),
+    Duty("late-repairs", mark_late_repairs),
+    Duty("late-loaners", ask_for_loaners),
     Duty("merged-customers", fetch_strays),
+    Duty("satisfaction", ask_for_satisfaction),
 )
 
 # After so long a rest a connection is asked whether it still lives.
@@ -212,6 +234,7 @@ def create_app(
     app.state.duties = DUTIES
     app.state.largest_file_bytes = largest_file_bytes
     app.state.entrance = entrance or Entrance()
+    app.state.survey = Survey()
     app.state.provisioning = provisioning or Provisioning()
     app.state.probes = Probes("api", seen.watchdog, {"database": database_check(database_url, "api")}, seen.clock)
     app.state.render_metrics = render_from(seen.registry)

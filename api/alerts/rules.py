@@ -31,6 +31,13 @@ Topic = Literal[
     "quote.declined",
     "quote.expired",
     "quote.withdrawn",
+    "repair.opened",
+    "repair.moved",
+    "repair.delayed",
+    "repair.overdue",
+    "repair.loaner",
+    "satisfaction.asked",
+    "satisfaction.bad",
     "*",
 ]
 TOPICS: tuple[str, ...] = get_args(Topic)

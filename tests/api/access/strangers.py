@@ -205,13 +205,21 @@ def _things(connection: Connection, who: str, serial: str) -> Belonging:
         "sent_at": AT,
     }
     quote_id = _one(connection, "quote", quote, "quote_id")
+    repair = {"ticket_id": ticket, "asset_id": asset, "mode": "mail_in", "labour_hour_minor": 1, "currency": "EUR"}
+    opened = {"business_days": "{}", "opened_at": AT, "opened_by": who, "diagnosis": f"{who} fault"}
+    repair_id = _one(connection, "repair", {**repair, **opened}, "repair_id")
     payment = {"ticket_id": ticket, "provider": "till", "external_reference": f"{who}-1", "state": "authorised"}
     paid = {"amount_minor": 100, "currency": "EUR", "at": AT, "recorded_by": who}
     payment_id = _one(connection, "payment", {**payment, **paid}, "payment_id")
+    asked = {"ticket_id": ticket, "customer_id": customer, "state": "answered", "score": 1, "comment": f"{who} comment"}
+    times = {"asked_at": AT, "expires_at": AT, "answered_at": AT, "provider_id": provider, "technician_id": technician}
+    satisfaction = _one(connection, "satisfaction", {**asked, **times}, "satisfaction_id")
     ids = {
+        "satisfaction_id": satisfaction,
         **_said_and_promised(connection, who, ticket, customer),
         "quote_id": quote_id,
         "payment_id": payment_id,
+        "repair_id": repair_id,
         "customer_id": customer,
         "site_id": site,
         "provider_id": provider,
