@@ -12,6 +12,7 @@ from api.assets.models import AssetChange, NewFirmware
 from api.assets.service import add_firmware, change_asset, get_asset
 from api.conventions.call import Call
 from api.conventions.problems import Problem
+from api.cover.service import redeem
 from api.dispatch import service as dispatch
 from api.dispatch.models import Dispatch
 from api.dispatch.repository import get_job
@@ -22,7 +23,9 @@ from api.parts.models import NewReservation
 from api.parts.service import part_of_field, reserve
 from api.quotes.charges import charge
 from api.quotes.payment_models import NewCharge
-from api.tickets.service import append_event
+from api.tickets.models import TicketChange
+from api.tickets.repository import append_event, get_ticket
+from api.tickets.service import change_ticket
 from api.visits import rules
 from api.visits.completion import Judged, judge, report_of
 from api.visits.fieldwork import sop_of
@@ -56,6 +59,7 @@ async def complete(call: Call, visit_id: int) -> None:
     await execute(call, "end_visit", ended)
     before, after = await _correct_asset(call, locked, judged.report)
     await _charge(call, locked, judged)
+    await _redeem(call, locked, judged.report)
     # Facts settle other cases of the machine too, which a partner's technician may not see.
     async with call.unscoped():
         await _record_facts(call, locked, judged.report)
@@ -109,6 +113,13 @@ async def _charge(call: Call, locked: Locked, judged: Judged) -> None:
     await charge(call, locked.ticket["ticket_id"], wanted)
 
 
+async def _redeem(call: Call, locked: Locked, report: ReportContent) -> None:
+    async with call.unscoped():
+        for entitlement in report.entitlements:
+            for _ in range(entitlement.quantity):
+                await redeem(call, entitlement.contract_id, entitlement.name, locked.visit["ticket_id"])
+
+
 async def _record_facts(call: Call, locked: Locked, report: ReportContent) -> None:
     """Record what failed and what was replaced; the rules of outcomes say which cases that ends."""
     serial: str = locked.visit["serial"]
@@ -135,6 +146,8 @@ async def _go_on(call: Call, locked: Locked, report: ReportContent) -> list[dict
             # What was kept for it is settled piece by piece, so nothing is left to be consumed.
             await dispatch.finish_job(call, job["job_id"], report.outcome or "done", consume_parts=False)
         return []
+    if report.next_step == "mail_in":
+        return await _mail_in(call, locked, report)
     why = (report.next_step or "").replace("_", " ")
     note = report.follow_up.note
     await dispatch.recall(call, job["job_id"], f"{why}: {note}" if note else why)
@@ -142,7 +155,37 @@ async def _go_on(call: Call, locked: Locked, report: ReportContent) -> list[dict
         return await _follow_up(call, locked, report)
     if report.next_step == "part_order":
         return await _order_part(call, locked, report)
-    return []
+    return await _escalate(call, locked, report)
+
+
+async def _mail_in(call: Call, locked: Locked, report: ReportContent) -> list[dict[str, Any]]:
+    """The case goes on by mail: nobody drives any more, and the repair begins with its label."""
+    if locked.ticket is None:
+        raise LookupError("a mail-in without a case passed the completion check")
+    await dispatch.cancel(call, locked.visit["job_id"], f"mail in: {report.follow_up.note}")
+    ticket = await get_ticket(call, locked.ticket["ticket_id"])
+    await change_ticket(call, ticket["ticket_id"], TicketChange(service_mode="mail_in"), ticket["version"])
+    return [{"ticket_id": ticket["ticket_id"], "service_mode": "mail_in"}]
+
+
+async def _escalate(call: Call, locked: Locked, report: ReportContent) -> list[dict[str, Any]]:
+    """Somebody has to decide: the case becomes urgent, and whoever listens for escalations hears of it."""
+    if locked.ticket is None:
+        raise LookupError("an escalation without a case passed the completion check")
+    ticket = await get_ticket(call, locked.ticket["ticket_id"])
+    if ticket["priority"] != "urgent":
+        await change_ticket(call, ticket["ticket_id"], TicketChange(priority="urgent"), ticket["version"])
+    serial, note = locked.visit["serial"], report.follow_up.note
+    await announce(
+        call,
+        topic="ticket.escalated",
+        cause=f"visit:{locked.visit_id}:escalated",
+        asset_id=locked.visit["asset_id"],
+        subject=f"{serial}: case {ticket['ticket_id']} needs a decision",
+        body=f"Machine: {serial}\nThe technician could not solve it.\n{note}",
+        payload={"ticket_id": ticket["ticket_id"], "visit_id": locked.visit_id, "note": note},
+    )
+    return [{"ticket_id": ticket["ticket_id"], "priority": "urgent"}]
 
 
 async def _follow_up(call: Call, locked: Locked, report: ReportContent) -> list[dict[str, Any]]:

@@ -176,6 +176,8 @@ async def judge(call: Call, locked: Locked) -> Judged:
         accepted_minor=await _left(call, locked, bill),
         unpriced=unpriced,
         outcome_misfit=_outcome_misfit(ticket, report),
+        entitlements_short=await _entitlements_short(call, locked, report),
+        can_be_mailed=ticket is not None and "mail_in" in ticket_rules.MODES.get(ticket["kind"], ()),
     )
     return Judged(report, gaps_of(facts), bill, coverage)
 
@@ -230,6 +232,26 @@ async def _left(call: Call, locked: Locked, bill: Priced | None) -> int:
         return 0
     account, currency = await account_of(call, locked.ticket["ticket_id"])
     return account.chargeable_minor if currency == bill.currency else 0
+
+
+async def _entitlements_short(call: Call, locked: Locked, report: ReportContent | None) -> list[tuple[str, str]]:
+    """Entitlements that the contract does not have, or not as many of, each with why."""
+    short = []
+    for entitlement in [] if report is None else report.entitlements:
+        wanted = {**entitlement.model_dump(include={"contract_id", "name"}), "on": call.now.date()}
+        # What a contract entitles to is asked for, whoever may see the contract.
+        async with call.unscoped():
+            found = await row(call, "entitlement_left", wanted)
+        if found is None or found["asset_id"] != locked.visit["asset_id"]:
+            why = f"{locked.visit['serial']} has no contract {entitlement.contract_id} that entitles to it"
+        elif found["state"] != "active" or not found["holds"]:
+            why = f"contract {entitlement.contract_id} does not hold today"
+        elif found["left"] < entitlement.quantity:
+            why = f"{entitlement.quantity} to be redeemed, {found['left']} left"
+        else:
+            continue
+        short.append((entitlement.name, why))
+    return short
 
 
 def _outcome_misfit(ticket: DictRow | None, report: ReportContent | None) -> str | None:

@@ -23,7 +23,8 @@ from api.visits.paper import Picture
 LATIN, LATIN_BOLD = "Helvetica", "Helvetica-Bold"
 # Of Adobe's Asian font packs: viewers bring it along or take another of the same characters; nothing is embedded.
 CHINESE = "STSong-Light"
-WIDTH = A4[0] - 36 * mm
+# Between the margins of 18 mm and reportlab's own padding of a page's frame.
+WIDTH = A4[0] - 36 * mm - 12
 # A cell may not be higher than a page.
 LONGEST_CELL = 600
 PHOTO_PIXELS = 1200
@@ -42,7 +43,6 @@ SECTION = ParagraphStyle(
     leading=14,
     spaceBefore=9,
     spaceAfter=3,
-    keepWithNext=1,
 )
 
 
@@ -90,9 +90,10 @@ def heads(*titles: str, right_from: int = 99) -> list[Flowable]:
 def table(rows: Sequence[Sequence[Flowable]], widths: Sequence[float], *, head: bool = True) -> LongTable:
     """A table that may go on over pages, with its head again on each."""
     made = LongTable([list(row) for row in rows], list(widths), repeatRows=1 if head else 0, splitInRow=1)
+    made.hAlign = "LEFT"
     lines: list[Any] = [
         ("VALIGN", (0, 0), (-1, -1), "TOP"),
-        ("LEFTPADDING", (0, 0), (-1, -1), 2),
+        ("LEFTPADDING", (0, 0), (-1, -1), 0),
         ("RIGHTPADDING", (0, 0), (-1, -1), 4),
         ("TOPPADDING", (0, 0), (-1, -1), 2),
         ("BOTTOMPADDING", (0, 0), (-1, -1), 3),
@@ -142,8 +143,8 @@ def numbered(title: str) -> type[Canvas]:
                 self.__dict__.update(page)
                 self.setFont(LATIN, 7.5)
                 self.setFillColor(GREY)
-                self.drawString(18 * mm, 10 * mm, title)
-                self.drawRightString(A4[0] - 18 * mm, 10 * mm, f"Page {number} of {len(self._drawn)}")
+                self.drawString(18 * mm + 6, 10 * mm, title)
+                self.drawRightString(A4[0] - 18 * mm - 6, 10 * mm, f"Page {number} of {len(self._drawn)}")
                 super().showPage()
             super().save()
 

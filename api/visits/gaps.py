@@ -37,6 +37,7 @@ class Facts:
         unpriced: Why the fee lines have no price.
         outcome_misfit: Why the outcome does not fit the case.
         entitlements_short: Entitlements to be redeemed that are not there, each with why.
+        can_be_mailed: Whether cases of the kind may go on by mail.
         report: The draft; None when none was written.
     """
 
@@ -62,6 +63,7 @@ class Facts:
     unpriced: str | None = None
     outcome_misfit: str | None = None
     entitlements_short: Sequence[tuple[str, str]] = ()
+    can_be_mailed: bool = True
 
 
 def gaps_of(facts: Facts) -> list[Gap]:
@@ -186,6 +188,9 @@ def _of_next_step(facts: Facts, report: ReportContent) -> Iterator[Gap]:
         if facts.ticket_kind is None:
             message = "work of a plan has no case that could go on: open a ticket"
             yield Gap(code="next_case", field="next_step", message=message)
+        elif report.next_step == "mail_in" and not facts.can_be_mailed:
+            message = f"a case of kind {facts.ticket_kind} cannot go on by mail"
+            yield Gap(code="next_mode", field="next_step", message=message)
         if not follow_up.note:
             yield Gap(code="next_note", field="follow_up.note", message="say what whoever goes on must know")
 

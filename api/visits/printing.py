@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
-from reportlab.platypus import Flowable, KeepTogether, LongTable, SimpleDocTemplate, Spacer, TableStyle
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, LongTable, SimpleDocTemplate, Spacer, TableStyle
 
 from api.visits.drawing import (
     LABEL,
@@ -167,7 +167,12 @@ def _corrections(paper: Paper) -> Iterator[Flowable]:
 def _warranty(paper: Paper) -> Iterator[Flowable]:
     warranty, report = paper.frozen["warranty"], paper.report
     told = "in warranty" if report.in_warranty else "out of warranty"
-    lines = [text(f"Treated as {told}. {warranty['reason']} (as of {warranty['on']}).", PLAIN)]
+    lines = [
+        text(
+            f"Treated as {told}. {warranty['reason'][:1].upper()}{warranty['reason'][1:]} (as of {warranty['on']}).",
+            PLAIN,
+        )
+    ]
     if report.warranty_note:
         lines.append(text(report.warranty_note, PLAIN))
     if report.entitlements:
@@ -228,6 +233,7 @@ def _photos(paper: Paper) -> Iterator[Flowable]:
     if len(rows[-1]) == 1:
         rows[-1] = [rows[-1][0], text("", SMALL)]
     grid = LongTable(rows, [WIDTH / 2] * 2)
+    grid.hAlign = "LEFT"
     grid.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)]))
     yield from _section("Photos", [grid])
 
@@ -301,5 +307,7 @@ def _shown(value: object) -> str:
 
 
 def _section(title: str, content: Sequence[Flowable]) -> Iterator[Flowable]:
+    # A title stands above some of what it is the title of, not alone at the foot of a page.
+    yield CondPageBreak(28 * mm)
     yield text(title, SECTION)
     yield from content

@@ -271,6 +271,13 @@ JOIN service.part p USING (part_id)
 WHERE u.visit_id = %(visit_id)s
 ORDER BY u.visit_part_id
 
+-- name: entitlement_left
+SELECT c.asset_id, c.state, coalesce(c.starts_on, 'infinity') <= %(on)s::date AND c.ends_on >= %(on)s::date AS holds,
+       e.granted - e.redeemed AS left
+FROM service.cover_contract c
+JOIN service.entitlement e USING (contract_id)
+WHERE c.contract_id = %(contract_id)s AND e.name = %(name)s
+
 -- name: papers
 -- What the report on paper says besides the report.
 SELECT a.serial, m.code AS model, m.name AS model_name, m.manufacturer, a.installed_at, s.name AS site,

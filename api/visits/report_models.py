@@ -36,10 +36,11 @@ class Diagnosis(Body):
 
 
 class Entitlement(Body):
-    """What the customer was entitled to and has now had, e.g. a visit of a paid plan."""
+    """What the customer was entitled to by a contract and has now had, e.g. a visit of a paid plan."""
 
-    name: Name = Field(description="of a paid plan of the machine, e.g. `annual_visit`")
-    quantity: Annotated[int, Field(ge=1, le=1000)] = 1
+    contract_id: Id
+    name: Name = Field(description="as the contract calls it")
+    quantity: Annotated[int, Field(ge=1, le=20)] = 1
 
 
 class Replaced(Body):

@@ -2,7 +2,6 @@
 
 import io
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -175,7 +174,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(api) -> Iterator[Desk]:
+def desk(api) -> Desk:
     made = Desk(api.url, api.database_url, dict(api.keys), NOW, 0, 0, 0)
     service = "service"
     made.post(service, "/v1/parts", {"sku": "PUMP", "name": "Pump", "cost_minor": 5000})
@@ -211,4 +210,4 @@ def desk(api) -> Iterator[Desk]:
     for code, level, parent, text in CODES:
         body = {"product_kind": "pressure_washer", "code": code, "level": level, "parent": parent, "text": text}
         made.post("engineer", "/v1/fault-codes", body)
-    yield made
+    return made

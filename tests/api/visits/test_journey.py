@@ -8,11 +8,19 @@ from pypdf import PdfReader
 
 def test_a_visit_goes_from_the_offer_to_the_report(desk) -> None:
     visit = desk.visit(24, 48)
+    choose(desk, visit)
+    travel(desk, visit)
+    make_safe(desk, visit)
+    work(desk, visit)
+    use_parts(desk, visit)
+    complete(desk, visit)
+    look_back(desk, visit)
+
+
+def choose(desk, visit) -> None:
+    """The customer chooses the second time by the link in the message, without a login."""
     path = f"/v1/visits/{visit['visit_id']}"
     assert (visit["state"], [slot["state"] for slot in visit["slots"]]) == ("planned", ["offered", "offered"])
-
-    # The customer chooses the second time by the link in the message, without a login.
-    (message,) = desk.rows("SELECT body FROM service.alert WHERE topic = 'visit.proposed'") or [{"body": ""}]
     link = desk.post("agent", f"{path}/links")
     offered = desk.get("nobody", link["path"])
     assert (offered["serial"], offered["technician"], len(offered["slots"])) == ("HD5-1", "Ada", 2)
@@ -20,9 +28,11 @@ def test_a_visit_goes_from_the_offer_to_the_report(desk) -> None:
     assert (chosen["state"], chosen["starts_at"]) == ("confirmed", "2026-07-03T08:00:00Z")
     assert desk.refused("nobody", "POST", f"{link['path']}/confirm")["type"] == "/problems/visit-state"
     assert desk.refused("nobody", "GET", "/v1/visits/by-token/" + "x" * 43)["status"] == 404
-    assert message is not None
 
-    # The technician's day, everything for it in one call, and on the way.
+
+def travel(desk, visit) -> None:
+    """The technician's day, everything for it in one call, and on the way."""
+    path = f"/v1/visits/{visit['visit_id']}"
     (line,) = desk.get("technician", "/v1/visits?day=2026-07-03")["items"]
     assert (line["visit_id"], line["site"], line["time_zone"]) == (visit["visit_id"], "Main house", "Europe/Berlin")
     assert desk.get("technician", "/v1/visits?day=2026-07-02")["items"] == []
@@ -54,7 +64,10 @@ def test_a_visit_goes_from_the_offer_to_the_report(desk) -> None:
     assert desk.get("agent", f"/v1/jobs/{visit['job_id']}")["state"] == "in_progress"
     assert arrived["state"] == "started"
 
-    # Nothing begins before tips and checks; a value outside its limits is kept, and keeps the work from beginning.
+
+def make_safe(desk, visit) -> None:
+    """Nothing begins before tips and checks; a value outside its limits is kept, and keeps the work from beginning."""
+    path = f"/v1/visits/{visit['visit_id']}"
     refused = desk.refused("technician", "POST", f"{path}/begin-work")
     assert (refused["type"], refused["tips"]) == ("/problems/unsafe-to-begin", ["power"])
     low = desk.entry("voltage", result="pass", value=190)
@@ -75,7 +88,10 @@ def test_a_visit_goes_from_the_offer_to_the_report(desk) -> None:
     assert [one["outcome"] for one in answers] == ["known", "kept"]
     assert desk.post("technician", f"{path}/begin-work")["work_began_at"] is not None
 
-    # Steps, one of them told late and out of order: the one made last counts.
+
+def work(desk, visit) -> None:
+    """Steps, one of them told late and out of order: the one made last counts."""
+    path = f"/v1/visits/{visit['visit_id']}"
     photo = desk.photo()
     first = desk.entry("pressure", value=100)
     desk.now += timedelta(minutes=20)
@@ -92,7 +108,10 @@ def test_a_visit_goes_from_the_offer_to_the_report(desk) -> None:
     progress = {one["code"]: one for one in desk.get("technician", path)["progress"]}
     assert (progress["pressure"]["value"], progress["plate"]["photo_file_id"]) == (140, photo)
 
-    # Two pumps were kept: one is built in, one comes back; one more from the van, and back again.
+
+def use_parts(desk, visit) -> None:
+    """Two pumps were kept: one is built in, one comes back; one more from the van, and back again."""
+    path = f"/v1/visits/{visit['visit_id']}"
     used = desk.use_pump(visit, 1, old_part="return_to_maker")
     assert (used["parts"][0]["component"], desk.stock()) == ("pump", (9, 1))
     entry = {"entry_id": used["parts"][0]["entry_id"], "kind": "used", "sku": "PUMP", "warehouse": "VAN-1"}
@@ -116,6 +135,11 @@ def test_a_visit_goes_from_the_offer_to_the_report(desk) -> None:
     desk.post("technician", f"{path}/parts", {**rest, "entry_id": "00000000-0000-0000-0000-000000000004"})
     assert desk.stock() == (9, 0)
 
+
+def complete(desk, visit) -> None:
+    """Out, the report, and done."""
+    path = f"/v1/visits/{visit['visit_id']}"
+    used = desk.get("technician", path)
     desk.post("technician", f"{path}/check-out", {"latitude": 52.5, "longitude": 13.4})
     assert [gap["code"] for gap in desk.get("technician", f"{path}/completion-check")["gaps"]] == ["old_part", "report"]
     fate = {"old_part": "return_to_maker", "old_serial": "OLD-7"}
@@ -130,7 +154,11 @@ def test_a_visit_goes_from_the_offer_to_the_report(desk) -> None:
     done = desk.post("technician", f"{path}/complete")
     assert (done["state"], done["actions"]) == ("completed", [])
 
-    # What follows: job, case, facts, machine, and the report for everybody concerned.
+
+def look_back(desk, visit) -> None:
+    """What follows: job, case, facts, machine, and the report for everybody concerned."""
+    path = f"/v1/visits/{visit['visit_id']}"
+    done = desk.get("agent", path)
     job = desk.get("agent", f"/v1/jobs/{visit['job_id']}")
     ticket = desk.get("agent", f"/v1/tickets/{visit['ticket_id']}")
     assert (job["state"], ticket["state"], ticket["outcome"]) == ("completed", "resolved", "confirmed")
