@@ -145,7 +145,8 @@ CALL service.guard('service.ticket_filter', 'false', 'filter_id');
 
 -- In a table of its own, so that a ticket that moves does not write its words anew.
 CREATE TABLE service.ticket_search (
-    ticket_id  bigint PRIMARY KEY REFERENCES service.ticket ON DELETE CASCADE,
+    -- No foreign key: it is derived, by triggers only, and tickets are never deleted.
+    ticket_id  bigint PRIMARY KEY,
     -- A: title, component, serial number. B: the customer's name. C: description, what was said with the customer.
     -- D: internal notes. Besides, '#n' for the n-th stretch of 8,192 ticket numbers, '@cN' for the customer and '@pN' for
     -- the partner: no word of people has a '#' or '@' in it.
@@ -203,28 +204,48 @@ $$;
 CREATE FUNCTION service.ticket_words(of_ticket_id bigint, OUT said text, OUT noted text) LANGUAGE sql STABLE AS
 $$ SELECT NULL::text, NULL::text $$;
 
+-- What a ticket is found by.
+CREATE FUNCTION service.ticket_vector(t service.ticket, is_new boolean) RETURNS tsvector LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+    serial        text;
+    customer_name text;
+    words         record;
+    vector        tsvector;
+BEGIN
+    IF t.asset_id IS NOT NULL THEN
+        SELECT a.serial INTO serial FROM service.asset a WHERE a.asset_id = t.asset_id;
+    END IF;
+    IF t.customer_id IS NOT NULL THEN
+        SELECT c.name INTO customer_name FROM service.customer c WHERE c.customer_id = t.customer_id;
+    END IF;
+    vector := service.vector_of(concat_ws(' ', t.title, t.component, serial), 'A')
+        || service.vector_of(customer_name, 'B')
+        || service.vector_of(t.description, 'C')
+        || concat_ws(' ', '''#' || (t.ticket_id >> 13) || '''', '''@c' || t.customer_id || '''',
+                     '''@p' || t.provider_id || '''')::tsvector;
+    IF is_new THEN
+        RETURN vector;
+    END IF;
+    SELECT * INTO words FROM service.ticket_words(t.ticket_id);
+    RETURN vector || service.vector_of(words.said, 'C') || service.vector_of(words.noted, 'D');
+END
+$$;
+
 -- Write the words of some tickets anew, e.g. after a load by COPY, where triggers were off.
 CREATE FUNCTION service.index_tickets(first_id bigint, last_id bigint) RETURNS void LANGUAGE sql SECURITY DEFINER
 SET search_path = pg_catalog AS $$
     INSERT INTO service.ticket_search AS s (ticket_id, words)
-    SELECT t.ticket_id,
-           service.vector_of(concat_ws(' ', t.title, t.component, a.serial), 'A')
-           || service.vector_of(c.name, 'B')
-           || service.vector_of(concat_ws(' ', t.description, w.said), 'C')
-           || service.vector_of(w.noted, 'D')
-           || concat_ws(' ', '''#' || (t.ticket_id >> 13) || '''', '''@c' || t.customer_id || '''',
-                        '''@p' || t.provider_id || '''')::tsvector
-    FROM service.ticket t
-    LEFT JOIN service.asset a USING (asset_id)
-    LEFT JOIN service.customer c ON c.customer_id = t.customer_id
-    CROSS JOIN LATERAL service.ticket_words(t.ticket_id) AS w
-    WHERE t.ticket_id BETWEEN first_id AND last_id
+    SELECT t.ticket_id, service.ticket_vector(t, false) FROM service.ticket t WHERE t.ticket_id BETWEEN first_id AND last_id
     ON CONFLICT (ticket_id) DO UPDATE SET words = excluded.words WHERE s.words <> excluded.words
 $$;
 
 CREATE FUNCTION service.index_ticket() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM service.index_tickets(NEW.ticket_id, NEW.ticket_id);
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO service.ticket_search (ticket_id, words) VALUES (NEW.ticket_id, service.ticket_vector(NEW, true));
+    ELSE
+        UPDATE service.ticket_search SET words = service.ticket_vector(NEW, false) WHERE ticket_id = NEW.ticket_id;
+    END IF;
     RETURN NULL;
 END
 $$;
