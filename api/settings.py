@@ -154,6 +154,10 @@ class ApiSettings(DeviceSettings, LoginSettings):
     file_largest_bytes: int = Field(
         10 * 2**20, ge=1024, le=2**28, description="largest file that may be uploaded, bytes"
     )
+    satisfaction_bad_score: int = Field(
+        2, ge=0, le=5, description="answers up to this score open a follow-up; 0: none does"
+    )
+    satisfaction_tries_per_minute: int = Field(60, ge=1, description="how often one address may use links of questions")
     alert_delivery: bool = Field(True, description="whether this process delivers alerts and webhooks; any number may")
     alert_attempts: int = Field(20, ge=1, le=100, description="an alert is dead after so many failed attempts")
     alert_lease_s: float = Field(

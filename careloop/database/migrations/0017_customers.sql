@@ -260,7 +260,7 @@ CREATE INDEX satisfaction_technician ON service.satisfaction (technician_id, sat
 CREATE INDEX satisfaction_provider ON service.satisfaction (provider_id, satisfaction_id) WHERE provider_id IS NOT NULL;
 CREATE INDEX satisfaction_state ON service.satisfaction (state, satisfaction_id);
 CREATE INDEX satisfaction_follow_up ON service.satisfaction (follow_up_ticket_id) WHERE follow_up_ticket_id IS NOT NULL;
-CREATE INDEX satisfaction_answered ON service.satisfaction (answered_at) WHERE answered_at IS NOT NULL;
+CREATE INDEX satisfaction_asked ON service.satisfaction (asked_at, satisfaction_id);
 -- Cases that ended lately, whom somebody may be asked about.
 CREATE INDEX ticket_ended ON service.ticket (closed_at, ticket_id)
     WHERE state IN ('resolved', 'closed') AND customer_id IS NOT NULL;

@@ -17,7 +17,8 @@ def places_of(database_url):
             tables = connection.execute(
                 "SELECT n.nspname AS schema_name, c.relname AS name FROM pg_class c"
                 " JOIN pg_namespace n ON n.oid = c.relnamespace"
-                " WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+                " WHERE c.relkind IN ('r', 'p', 'm')"
+                " AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
             ).fetchall()
             assert len(tables) > 80
             for table in tables:

@@ -3,12 +3,9 @@
 import base64
 import json
 
-import httpx
 import pytest
 
-from api.privacy.traces import Person, exact_pattern, loose_pattern
 from careloop.client import ProblemError
-from careloop.database.engine import connect
 
 NAME, PHONE, MAIL, STREET = "Marta Beispiel", "+4915123456789", "marta.beispiel@example.com", "Lindenweg 7"
 TRACES = (NAME, "Beispiel", PHONE, "15123456789", MAIL, STREET, "Erika Muster", "+4930999888")

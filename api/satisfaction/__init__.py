@@ -1,0 +1,1 @@
+"""Whether customers were satisfied: asked once per case, answered by a link."""
