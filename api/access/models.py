@@ -192,6 +192,7 @@ class AuditLine(Answer):
     audit_id: int
     at: datetime
     actor: str
+    actor_key: str = Field(description="who that was without doubt: `user:3`, `key:12`; names repeat")
     request_id: str | None
     table_name: str
     action: Literal["insert", "update", "delete"]

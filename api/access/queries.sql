@@ -147,13 +147,13 @@ WHERE state_hash IN (
 
 -- name: list_audit
 -- Planned anew each time, so that the filters given decide the index.
-SELECT audit_id, at, actor, request_id, table_name, action, row_key, ticket_id, customer_id, asset_id, before, after
+SELECT audit_id, at, actor, actor_key, request_id, table_name, action, row_key, ticket_id, customer_id, asset_id, before, after
 FROM service.audit
 WHERE audit_id > %(after_id)s
   AND (%(ticket_id)s::bigint IS NULL OR ticket_id = %(ticket_id)s)
   AND (%(customer_id)s::bigint IS NULL OR customer_id = %(customer_id)s)
   AND (%(asset_id)s::integer IS NULL OR asset_id = %(asset_id)s)
-  AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+  AND (%(actor)s::text IS NULL OR actor_key = %(actor)s)
   AND (%(table_name)s::text IS NULL OR table_name = %(table_name)s)
   AND (%(row_key)s::text IS NULL OR row_key = %(row_key)s)
   AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
@@ -163,7 +163,7 @@ LIMIT %(fetch)s
 
 -- name: list_audit_by_time
 -- A page begins after the time and number of the last line of the page before.
-SELECT audit_id, at, actor, request_id, table_name, action, row_key, ticket_id, customer_id, asset_id, before, after
+SELECT audit_id, at, actor, actor_key, request_id, table_name, action, row_key, ticket_id, customer_id, asset_id, before, after
 FROM service.audit
 WHERE at >= coalesce(%(since)s::timestamptz, '-infinity')
   AND at < coalesce(%(until)s::timestamptz, 'infinity')

@@ -232,7 +232,7 @@ async def list_audit(
     ticket_id: Annotated[Id | None, Query()] = None,
     customer_id: Annotated[Id | None, Query()] = None,
     serial: Annotated[Serial | None, Query()] = None,
-    actor: Annotated[Name | None, Query(description="the name of a key or a user")] = None,
+    actor: Annotated[Name | None, Query(description="whose writes: `user:3`, `key:12`")] = None,
     table: Annotated[Name | None, Query(description="with `key`: one row's whole history")] = None,
     key: Annotated[Name | None, Query(description="the row's key in that table")] = None,
     since: Annotated[Time | None, Query()] = None,

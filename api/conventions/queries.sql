@@ -14,6 +14,7 @@ VALUES (%(principal)s, %(key)s, %(method)s, %(path)s, %(request_hash)s, %(status
 -- Who the key is, and the same told to the triggers and policies of this transaction, in one round trip.
 SELECT 'key:' || api_key_id AS key, name, role, scopes, NULL::bigint AS user_id, customer_id, provider_id, technician_id,
        set_config('careloop.actor', name, true),
+       set_config('careloop.actor_key', 'key:' || api_key_id, true),
        set_config('careloop.now', %(now)s::timestamptz::text, true),
        set_config('careloop.request_id', %(request_id)s::text, true),
        set_config('careloop.customer_id', coalesce(customer_id::text, ''), true),
@@ -25,6 +26,7 @@ WHERE key_hash = %(key_hash)s AND revoked_at IS NULL AND (expires_at IS NULL OR 
 SELECT 'user:' || u.user_id AS key, u.name, u.role, NULL::text[] AS scopes, u.user_id, u.customer_id, u.provider_id,
        u.technician_id,
        set_config('careloop.actor', u.name, true),
+       set_config('careloop.actor_key', 'user:' || u.user_id, true),
        set_config('careloop.now', %(now)s::timestamptz::text, true),
        set_config('careloop.request_id', %(request_id)s::text, true),
        set_config('careloop.customer_id', coalesce(u.customer_id::text, ''), true),
@@ -35,5 +37,6 @@ WHERE s.token_hash = %(key_hash)s AND s.revoked_at IS NULL AND s.expires_at > %(
 
 -- name: begin_as
 SELECT set_config('careloop.actor', %(actor)s::text, true),
+       set_config('careloop.actor_key', '', true),
        set_config('careloop.now', %(now)s::timestamptz::text, true),
        set_config('careloop.request_id', %(request_id)s::text, true)

@@ -27,9 +27,6 @@ CREATE TABLE service.oidc_attempt (
 CREATE INDEX oidc_attempt_expires_at ON service.oidc_attempt (expires_at);
 CALL service.guard('service.oidc_attempt', 'false', 'state_hash', audited => false);
 
--- The audit read by time; numbers and times rise together only nearly.
-CREATE INDEX audit_at_id ON service.audit (at, audit_id);
-
 -- Service partners -------------------------------------------------------------------------------
 
 ALTER TABLE service.provider

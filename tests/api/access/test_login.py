@@ -338,7 +338,7 @@ def test_the_command_line_makes_the_first_of_each(
 
 def test_the_audit_can_be_asked_and_not_rewritten(api, desk: Desk, world: World) -> None:
     ticket = world.ours.ids["ticket_id"]
-    make_user(api, "anna")
+    user = make_user(api, "anna")
     token = desk.token("anna")
     changed = desk.ask(
         "PATCH",
@@ -356,9 +356,11 @@ def test_the_audit_can_be_asked_and_not_rewritten(api, desk: Desk, world: World)
         assert answer.status_code == 200, answer.text
         return answer.json()["items"]
 
-    (line,) = audit(actor="Anna", ticket_id=ticket)
+    (line,) = audit(actor=f"user:{user['user_id']}", table="ticket", key=ticket)
+    assert line in audit(actor=f"user:{user['user_id']}", ticket_id=ticket)
     assert (line["table_name"], line["action"], line["row_key"]) == ("ticket", "update", str(ticket))
     assert (line["before"]["priority"], line["after"]["priority"]) == ("normal", "urgent")
+    assert (line["actor"], line["actor_key"]) == ("Anna", f"user:{user['user_id']}")
     assert (line["at"], line["request_id"]) == ("2026-07-01T08:00:00Z", changed.headers["X-Request-ID"])
     assert line in audit(customer_id=world.ours.customer_id)
     assert line in audit(serial="OURS-1", since="2026-07-01T08:00:00Z", until="2026-07-01T08:00:01Z")
@@ -387,8 +389,8 @@ def test_the_audits_pages_by_time_miss_nothing(api, desk: Desk) -> None:
     """Also where numbers and times do not rise together, as in a replay."""
     with connect(api.database_url) as owner:
         owner.execute(
-            "INSERT INTO service.audit (at, actor, table_name, action, row_key) "
-            "SELECT timestamptz '2020-01-01Z' + (n * 7919 % 100) * interval '1 day', 'old', 'part', 'insert', n::text "
+            "INSERT INTO service.audit (at, actor, actor_key, table_name, action, row_key) "
+            "SELECT timestamptz '2020-01-01Z' + (n * 7919 % 100) * interval '1 day', 'old', 'old', 'part', 'insert', n::text "
             "FROM generate_series(1, 100) n"
         )
     with api.client("admin") as admin:
