@@ -42,9 +42,6 @@ VALUES (%(asset_id)s, %(ticket_id)s, %(component)s, %(reasons)s, %(note)s, %(evi
 ON CONFLICT DO NOTHING
 RETURNING denial_id
 
--- name: standing_of_ticket
-SELECT denial_id FROM service.warranty_denial WHERE ticket_id = %(ticket_id)s AND state = 'standing'
-
 -- name: get_denial
 SELECT d.denial_id, a.serial, d.asset_id, d.ticket_id, d.component, d.state, d.reasons, d.note, d.evidence, d.customer_text,
        d.denied_at, d.denied_by, d.overturned_at, d.overturned_by, d.overturn_reason

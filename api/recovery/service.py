@@ -144,11 +144,11 @@ async def draft(call: Call, body: NewClaim) -> DictRow:
             already; 422 for an unknown fact or case.
     """
     of_failure = body.failure_id is not None
-    field, kind = ("failure_id", "failure") if of_failure else ("replacement_id", "replacement")
-    fact = await _row(call, f"fact_of_{kind}", {"fact_id": getattr(body, field)})
+    query, field = ("fact_of_failure", "failure_id") if of_failure else ("fact_of_replacement", "replacement_id")
+    fact = await _row(call, query, {"fact_id": getattr(body, field)})
     if fact is None:
-        hint = "" if of_failure else " that repaired a failure"
-        raise Problem.bad_field(f"body.{field}", f"there is no {kind} {getattr(body, field)}{hint}")
+        kind = "failure" if of_failure else "replacement of a failed component"
+        raise Problem.bad_field(f"body.{field}", f"there is no {kind} {getattr(body, field)}")
     if (
         body.ticket_id is not None
         and await _row(call, "ticket_of_asset", {**fact, "ticket_id": body.ticket_id}) is None

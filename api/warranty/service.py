@@ -163,10 +163,8 @@ async def question(
         day = await (await call.connection.execute(SQL["day_of_asset"], key)).fetchone() or {}
         rows = await (await call.connection.execute(SQL["terms_of_asset"], found)).fetchall()
         terms = [_term(row) for row in rows]
-        read = await _meters(
-            call, found["asset_id"], _limits(terms, component), meters or {}, _end_of(on, zone, call.now)
-        )
-    denial = None if day["denial"] is None else Denial(**day["denial"])
+        before = _end_of(on, zone, call.now)
+        read = await _meters(call, found["asset_id"], _limits(terms, component), meters or {}, before)
     case = Case(
         on=on,
         component=component,
@@ -176,21 +174,24 @@ async def question(
         country=found["country"],
         transferred_on=day["transferred_on"],
         human_damage_used=day["human_damage_used"],
-        denial=denial,
+        denial=None if day["denial"] is None else Denial(**day["denial"]),
     )
     judgement = judge(terms, case)
     deciding = None if judgement.term is None else WarrantyTerm(**await get_term(call, judgement.term.term_id))
-    evidence = CoverageEvidence(
-        terms=len(terms),
+    return _answer(serial, case, judgement, deciding, _evidence(case, len(terms), read, day["purchased_on"]))
+
+
+def _evidence(case: Case, terms: int, read: list[MeterReading], purchased_on: date | None) -> CoverageEvidence:
+    return CoverageEvidence(
+        terms=terms,
         meters=read,
         customer_kind=case.customer_kind,
         country=case.country,
         transferred_on=case.transferred_on,
-        purchased_on=day["purchased_on"],
+        purchased_on=purchased_on,
         human_damage_used=case.human_damage_used,
-        denial_id=None if denial is None else denial.denial_id,
+        denial_id=None if case.denial is None else case.denial.denial_id,
     )
-    return _answer(serial, case, judgement, deciding, evidence)
 
 
 async def _require(call: Call, serial: str, key: Mapping[str, Any]) -> None:

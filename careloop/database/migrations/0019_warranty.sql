@@ -22,8 +22,7 @@ CREATE TABLE service.warranty_policy (
     customer_kinds       text[] NOT NULL DEFAULT '{}',
     countries            text[] NOT NULL DEFAULT '{}',
     transferable         boolean NOT NULL DEFAULT true,
-    human_damage         text NOT NULL DEFAULT 'customer_pays'
-                         CHECK (human_damage IN ('free', 'customer_pays', 'once_free')),
+    human_damage         text NOT NULL CHECK (human_damage IN ('free', 'customer_pays', 'once_free')),
     excluded_causes      text[] NOT NULL DEFAULT '{}',
     excluded_components  text[] NOT NULL DEFAULT '{}',
     created_at           timestamptz NOT NULL,
@@ -116,8 +115,7 @@ CREATE TABLE service.cover_product (
     parts                boolean NOT NULL DEFAULT true,
     labour               boolean NOT NULL DEFAULT true,
     travel               boolean NOT NULL DEFAULT true,
-    human_damage         text NOT NULL DEFAULT 'customer_pays'
-                         CHECK (human_damage IN ('free', 'customer_pays', 'once_free')),
+    human_damage         text NOT NULL CHECK (human_damage IN ('free', 'customer_pays', 'once_free')),
     excluded_causes      text[] NOT NULL DEFAULT '{}',
     excluded_components  text[] NOT NULL DEFAULT '{}',
     -- {"maintenance_visit": 2}
@@ -129,7 +127,6 @@ CREATE TABLE service.cover_product (
     CHECK ((meter_metric IS NULL) = (meter_limit IS NULL))
 );
 CREATE INDEX cover_product_model ON service.cover_product (model_id);
-
 CREATE TABLE service.cover_contract (
     contract_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     product_id      bigint NOT NULL REFERENCES service.cover_product,
@@ -250,12 +247,10 @@ CREATE TABLE service.extension_budget (
 -- Terms: by hand, from a policy, a contract or an extension ----------------------------------------
 
 ALTER TABLE service.warranty_term
-    ADD COLUMN source        text NOT NULL DEFAULT 'manual'
-                             CHECK (source IN ('manual', 'policy', 'contract', 'extension')),
+    ADD COLUMN source        text NOT NULL DEFAULT 'manual' CHECK (source IN ('manual', 'policy', 'contract', 'extension')),
     ADD COLUMN policy_id     bigint REFERENCES service.warranty_policy,
     ADD COLUMN contract_id   bigint REFERENCES service.cover_contract,
     ADD COLUMN extension_id  bigint REFERENCES service.warranty_extension,
-    -- Null: the whole machine.
     ADD COLUMN component     text,
     ADD COLUMN meter_metric  text,
     ADD COLUMN meter_limit   double precision,
@@ -336,9 +331,8 @@ CREATE INDEX supply_supplier ON service.supply (supplier_id, supply_id);
 CREATE TABLE service.supplier_claim (
     claim_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     supplier_id     bigint NOT NULL REFERENCES service.supplier,
-    state           text NOT NULL DEFAULT 'draft'
-                    CHECK (state IN ('draft', 'submitted', 'accepted', 'partly_accepted', 'rejected', 'settled', 'withdrawn',
-                                     'expired')),
+    state           text NOT NULL DEFAULT 'draft' CHECK (state IN (
+        'draft', 'submitted', 'accepted', 'partly_accepted', 'rejected', 'settled', 'withdrawn', 'expired')),
     asset_id        integer NOT NULL REFERENCES service.asset,
     component       text NOT NULL,
     failure_id      bigint UNIQUE REFERENCES service.failure,
@@ -365,8 +359,7 @@ CREATE TABLE service.supplier_claim (
     reminded_at     timestamptz,
     version         integer NOT NULL DEFAULT 1,
     CHECK (failure_id IS NOT NULL OR replacement_id IS NOT NULL),
-    CHECK (state NOT IN ('accepted', 'partly_accepted', 'settled') OR accepted_minor IS NOT NULL),
-    CHECK (accepted_minor <= claimed_minor)
+    CHECK (state NOT IN ('accepted', 'partly_accepted', 'settled') OR coalesce(accepted_minor <= claimed_minor, false))
 );
 CREATE INDEX supplier_claim_supplier ON service.supplier_claim (supplier_id, claim_id);
 CREATE INDEX supplier_claim_state ON service.supplier_claim (state, claim_id);
