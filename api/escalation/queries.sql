@@ -67,19 +67,6 @@ WHERE t.reopened_count > 0 AND t.state IN ('open', 'waiting_customer', 'schedule
 ORDER BY t.ticket_id
 LIMIT %(limit)s
 
--- name: settled_escalations
--- Whose clock has stopped or gone: in time, so that nothing is left to decide, or late, so that no further step helps.
-SELECT e.escalation_id, e.ticket_id, c.breached_at IS NULL AS in_time
-FROM service.escalation e
-JOIN service.ticket t USING (ticket_id)
-LEFT JOIN service.ticket_clock c ON c.clock_id = e.clock_id
-WHERE e.state = 'open' AND e.cause LIKE 'clock:%%'
-  AND (c.clock_id IS NULL OR (c.stopped_at IS NOT NULL AND c.next_at IS NULL
-                              AND (c.breached_at IS NULL OR e.next_at IS NOT NULL)))
-ORDER BY e.escalation_id
-LIMIT %(limit)s
-FOR UPDATE OF t, e SKIP LOCKED
-
 -- name: claim_steps
 -- The case is locked first, as everybody does; a clock that is paused keeps its steps waiting.
 SELECT e.escalation_id, e.ticket_id, e.cause, e.steps, e.steps_gone, e.opened_at, e.role, e.user_id, e.next_at,

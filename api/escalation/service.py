@@ -36,15 +36,17 @@ async def run_due(call: Call) -> int:
     ladders = await _ladders(call)
     trips = await sla.claim_trips(call)
     for trip in trips:
-        await _tell(call, trip)
-        await _on_trip(call, trip, ladders)
+        if trip.event == "stopped":
+            await _settle(call, trip)
+        else:
+            await _tell(call, trip)
+            await _on_trip(call, trip, ladders)
     returned = await _on_returns(call, ladders)
-    settled = await _settle(call)
     wanted = {"now": call.now, "limit": BATCH}
     rows = await (await call.connection.execute(SQL["claim_steps"], wanted)).fetchall()
     for row in rows:
         await _go_on(call, row)
-    return len(trips) + returned + settled + len(rows)
+    return len(trips) + returned + len(rows)
 
 
 async def _ladders(call: Call) -> list[Ladder]:
@@ -73,17 +75,17 @@ async def _case(call: Call, ticket_id: int) -> DictRow:
 async def _tell(call: Call, trip: Trip) -> None:
     """Write a trip into the case's history and announce it."""
     clock, case = trip.clock, await _case(call, trip.ticket_id)
-    what = "breached" if trip.breached else "warning"
+    breached = trip.event == "breached"
     told = {"clock": clock.kind, "due_at": clock.due_at, "target_minutes": clock.target_minutes}
     line = {**told, "due_at": None if clock.due_at is None else clock.due_at.isoformat()}
-    await append_event(call, trip.ticket_id, f"sla_{what}", line)
-    mail = rules.clock_mail(trip.ticket_id, case["title"], clock.kind, clock.due_at, breached=trip.breached)
-    since = clock.due_at if trip.breached else clock.warned_at
+    await append_event(call, trip.ticket_id, f"sla_{trip.event}", line)
+    mail = rules.clock_mail(trip.ticket_id, case["title"], clock.kind, clock.due_at, breached=breached)
+    since = clock.due_at if breached else clock.warned_at
     await announce(
         call,
-        topic=f"sla.{what}",
+        topic=f"sla.{trip.event}",
         # A clock that is put off and trips again is another thing to hear of.
-        cause=f"clock:{trip.clock_id}:{what}:{since.isoformat() if since else ''}",
+        cause=f"clock:{trip.clock_id}:{trip.event}:{since.isoformat() if since else ''}",
         asset_id=case["asset_id"],
         subject=mail.subject,
         body=mail.body,
@@ -163,19 +165,20 @@ async def _on_returns(call: Call, ladders: Sequence[Ladder]) -> int:
     return opened
 
 
-async def _settle(call: Call) -> int:
-    """End escalations whose clock has stopped in time; stop going steps for those whose clock has stopped late."""
-    rows = await (await call.connection.execute(SQL["settled_escalations"], {"limit": BATCH})).fetchall()
-    for row in rows:
-        if row["in_time"]:
-            ended = {"state": ESCALATION.require(row["escalation_id"], "open", "lapse"), "decision": None}
-            await call.connection.execute(
-                SQL["end_escalation"], {**row, **ended, "text": None, "decided_by": None, "now": call.now}
-            )
-            await append_event(call, row["ticket_id"], "escalation_lapsed", {"escalation_id": row["escalation_id"]})
-        else:
-            await call.connection.execute(SQL["set_next"], {**row, "next_at": None})
-    return len(rows)
+async def _settle(call: Call, trip: Trip) -> None:
+    """End the escalation of a clock that has stopped in time; go no further step where it has stopped late."""
+    key = {"ticket_id": trip.ticket_id, "cause": f"clock:{trip.clock.kind}"}
+    seen = await (await call.connection.execute(SQL["escalation_of_cause"], key)).fetchone()
+    if seen is None or seen["state"] != "open":
+        return
+    escalation_id = seen["escalation_id"]
+    if trip.clock.breached_at is not None:
+        await call.connection.execute(SQL["set_next"], {"escalation_id": escalation_id, "next_at": None})
+        return
+    ended = {"state": ESCALATION.require(escalation_id, "open", "lapse"), "decision": None, "text": None}
+    values = {**ended, "escalation_id": escalation_id, "decided_by": None, "now": call.now}
+    await call.connection.execute(SQL["end_escalation"], values)
+    await append_event(call, trip.ticket_id, "escalation_lapsed", {"escalation_id": escalation_id})
 
 
 # A step -----------------------------------------------------------------------------------------

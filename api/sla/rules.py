@@ -155,8 +155,10 @@ def timed(clock: Clock, house: House) -> Clock:
     warn_at = due(clock.started_at, warn_minutes, house.calendar, clock.pauses)
     clock = replace(clock, calendar_version=house.version, due_at=due_at, warn_at=warn_at)
     if clock.stopped_at is not None:
-        late = due_at is not None and due_at < clock.stopped_at and clock.breached_at is None
-        return replace(clock, next_at=due_at if late else None)
+        if clock.breached_at is None and is_late(due_at, clock.stopped_at, clock.stopped_at):
+            return replace(clock, next_at=due_at)
+        # Who was alarmed must hear that it has stopped.
+        return replace(clock, next_at=None if clock.warned_at is None else clock.stopped_at)
     if clock.paused_since is not None:
         # What was due before the pause stays so, and somebody must hear of it; what comes after is not known.
         clock = replace(clock, due_at=_until(due_at, clock.paused_since), warn_at=_until(warn_at, clock.paused_since))
@@ -262,9 +264,24 @@ def is_late(due_at: datetime | None, stopped_at: datetime | None, now: datetime)
     return due_at is not None and (stopped_at or now) > due_at
 
 
-def tripped(clock: Clock, now: datetime, *, breached: bool) -> Clock:
-    """A clock after it was looked at: it has warned, or its target has passed."""
-    if breached:
-        return replace(clock, warned_at=clock.warned_at or now, breached_at=clock.due_at, next_at=None)
-    warned = replace(clock, warned_at=now)
-    return replace(warned, next_at=None) if warned.stopped_at is not None else _watched(warned)
+Event = Literal["warning", "breached", "stopped"]
+
+
+def event_of(clock: Clock, now: datetime) -> Event:
+    """What a clock has to say whose time to be looked at has come."""
+    if clock.breached_at is None and clock.due_at is not None:
+        if clock.stopped_at is None and clock.due_at <= now:
+            return "breached"
+        if clock.stopped_at is not None and clock.due_at < clock.stopped_at:
+            return "breached"
+    return "warning" if clock.stopped_at is None else "stopped"
+
+
+def tripped(clock: Clock, event: Event, now: datetime) -> Clock:
+    """A clock after it was looked at."""
+    if event == "stopped":
+        return replace(clock, next_at=None)
+    if event == "warning":
+        return _watched(replace(clock, warned_at=now))
+    breached = replace(clock, warned_at=clock.warned_at or now, breached_at=clock.due_at, next_at=None)
+    return breached if clock.stopped_at is None else replace(breached, next_at=clock.stopped_at)

@@ -192,7 +192,7 @@ async def _act(call: Call, ticket_id: int, actions: list[tuple[str, ClockKind]])
 async def changed(call: Call, ticket: Mapping[str, Any]) -> None:
     """A case is of another kind, priority, queue or customer now: what is promised is judged anew from its start.
 
-    Clocks that stopped stay as they were; those that are no longer promised go.
+    Clocks that stopped stay as they were; those that are no longer promised go, or stop if they have warned already.
 
     Args:
         call: Whose transaction changes the case.
@@ -206,7 +206,12 @@ async def changed(call: Call, ticket: Mapping[str, Any]) -> None:
         if clock.stopped_at is not None:
             continue
         if policy is None or clock.kind not in policy.targets:
-            await call.connection.execute(SQL["delete_clock"], {"clock_id": clock_id})
+            if clock.warned_at is None:
+                await call.connection.execute(SQL["delete_clock"], {"clock_id": clock_id})
+            else:
+                # Somebody was alarmed: it stops, so that they hear of it.
+                house = book.houses[clock.calendar_id]
+                await _update(call, clock_id, rules.after(clock, "stop", house, call.now))
             continue
         anew = rules.promised_anew(clock, policy, book.houses[policy.calendar_id], call.now)
         if anew != clock:
@@ -263,28 +268,27 @@ class Trip:
         clock_id: Its number.
         ticket_id: Its case.
         clock: As it is now.
-        breached: Whether its target has passed; else it warns.
+        event: Its target has passed, or most of it has, or it has stopped after that.
     """
 
     clock_id: int
     ticket_id: int
     clock: Clock
-    breached: bool
+    event: rules.Event
 
 
 async def claim_trips(call: Call) -> list[Trip]:
-    """Clocks whose warning or whose target's end has come, each of both once; locked until the transaction ends."""
+    """Clocks that have something to say, each thing once; they and their cases stay locked."""
     wanted = {"now": call.now, "limit": TRIPS}
     tripping = await (await call.connection.execute(SQL["claim_tripping"], wanted)).fetchall()
     clocks = {"now": call.now, "clock_ids": [row["clock_id"] for row in tripping]}
     rows = await (await call.connection.execute(SQL["lock_tripping"], clocks)).fetchall() if tripping else []
     trips: list[Trip] = []
     for row in rows:
-        clock = clock_of_row(row)
-        over = clock.due_at is not None and clock.due_at <= min(call.now, clock.stopped_at or call.now)
-        clock = rules.tripped(clock, call.now, breached=over)
+        event = rules.event_of(clock_of_row(row), call.now)
+        clock = rules.tripped(clock_of_row(row), event, call.now)
         await _update(call, row["clock_id"], clock)
-        trips.append(Trip(row["clock_id"], row["ticket_id"], clock, over))
+        trips.append(Trip(row["clock_id"], row["ticket_id"], clock, event))
     return trips
 
 

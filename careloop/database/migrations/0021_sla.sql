@@ -149,7 +149,7 @@ CREATE TABLE service.ticket_clock (
     -- Null while it is paused with time left.
     due_at            timestamptz,
     warn_at           timestamptz,
-    -- When somebody must look at it: to warn, or to say that it is breached.
+    -- When somebody must look at it: to warn, to say that it is breached, to hear that it has stopped after that.
     next_at           timestamptz,
     warned_at         timestamptz,
     breached_at       timestamptz,
@@ -221,6 +221,17 @@ CREATE TABLE service.conversation (
     awaiting_since  timestamptz
 );
 CREATE INDEX conversation_awaiting ON service.conversation (awaiting_since, ticket_id) WHERE awaiting_since IS NOT NULL;
+
+-- Nobody waits for an answer in a case that is over.
+CREATE FUNCTION service.end_waiting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE service.conversation SET awaiting_since = NULL WHERE ticket_id = NEW.ticket_id AND awaiting_since IS NOT NULL;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER waiting_ended AFTER UPDATE OF state ON service.ticket FOR EACH ROW
+    WHEN (NEW.state IN ('resolved', 'closed', 'cancelled', 'merged') AND OLD.state <> NEW.state)
+    EXECUTE FUNCTION service.end_waiting();
 
 -- Canned replies. Placeholders as in ${ticket_id}; no code.
 CREATE TABLE service.reply_template (
@@ -310,7 +321,7 @@ CREATE TABLE service.escalation (
     CHECK (state = 'open' OR next_at IS NULL)
 );
 CREATE INDEX escalation_state ON service.escalation (state, escalation_id);
-CREATE INDEX escalation_role ON service.escalation (role, escalation_id) WHERE state = 'open';
+CREATE INDEX escalation_role ON service.escalation (role, state, escalation_id);
 CREATE INDEX escalation_user_id ON service.escalation (user_id, escalation_id);
 CREATE INDEX escalation_ladder_id ON service.escalation (ladder_id);
 CREATE INDEX escalation_clock_id ON service.escalation (clock_id);

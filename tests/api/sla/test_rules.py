@@ -18,6 +18,7 @@ from api.sla.rules import (
     actions_of_move,
     after,
     clocks_of,
+    event_of,
     is_late,
     policy_of,
     promised_anew,
@@ -85,16 +86,24 @@ def test_somebody_hears_of_a_breach_even_if_nobody_looked_in_time() -> None:
         late = after(clock(), action, HOUSE, minutes(1500))
         assert late.due_at == minutes(1000)
         assert late.next_at <= minutes(1500)
-    told = tripped(after(clock(), "stop", HOUSE, minutes(1500)), minutes(1600), breached=True)
-    assert (told.breached_at, told.next_at) == (minutes(1000), None)
-    # Warned once, then breached once.
-    warned = tripped(clock(), minutes(801), breached=False)
+    late = after(clock(), "stop", HOUSE, minutes(1500))
+    assert event_of(late, minutes(1600)) == "breached"
+    told = tripped(late, "breached", minutes(1600))
+    assert (told.breached_at, told.next_at) == (minutes(1000), minutes(1500))
+    assert event_of(told, minutes(1600)) == "stopped"
+    assert tripped(told, "stopped", minutes(1600)).next_at is None
+    # Warned once, then breached once; whoever was alarmed hears of the stop, too.
+    assert [event_of(clock(), minutes(minute)) for minute in (800, 999, 1000)] == ["warning", "warning", "breached"]
+    warned = tripped(clock(), "warning", minutes(801))
     assert (warned.warned_at, warned.next_at) == (minutes(801), minutes(1000))
-    assert tripped(warned, minutes(1001), breached=True).next_at is None
+    assert tripped(warned, "breached", minutes(1001)).next_at is None
+    assert after(warned, "stop", HOUSE, minutes(900)).next_at == minutes(900)
+    assert after(clock(), "stop", HOUSE, minutes(700)).next_at is None
+    assert event_of(after(warned, "stop", HOUSE, minutes(1000)), minutes(1100)) == "stopped"
 
 
 def test_another_promise_keeps_the_start() -> None:
-    warned = tripped(clock(), minutes(801), breached=False)
+    warned = tripped(clock(), "warning", minutes(801))
     longer = promised_anew(warned, replace(POLICY, targets={"solution": 2000}), HOUSE, minutes(900))
     assert (longer.due_at, longer.warned_at, longer.next_at) == (minutes(2000), None, minutes(1600))
     shorter = promised_anew(warned, replace(POLICY, targets={"solution": 500}), HOUSE, minutes(900))

@@ -146,7 +146,7 @@ def test_the_clocks_of_a_case_from_opening_to_reopening(desk) -> None:
     # Resolved late: breached, and told even though the clock has stopped. Reopened, it runs on.
     desk.move(case, "resolved", 1200)
     assert desk.clocks(case, 1200)["solution"]["breached"] is True
-    assert desk.run(1201)["escalations"] == 1
+    assert desk.run(1201)["escalations"] == 2
     desk.client.post(f"/v1/tickets/{case}/transitions", {"to": "open", "reason": "it drips again"}, now=after(2000))
     assert desk.clocks(case, 2000)["solution"]["state"] == "running"
     assert at(desk.clocks(case, 2000)["solution"]["due_at"]) == after(1100)
