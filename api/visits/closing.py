@@ -189,13 +189,40 @@ async def _escalate(call: Call, locked: Locked, report: ReportContent) -> list[d
 
 
 async def _follow_up(call: Call, locked: Locked, report: ReportContent) -> list[dict[str, Any]]:
-    """Another visit by the same technician where its time is agreed; else the job waits for one."""
+    """Another visit by the same technician where its time is agreed and its parts are there; else the job waits."""
     job_id, plan = locked.visit["job_id"], report.follow_up
     if plan.starts_at is None or plan.ends_at is None:
         return [{"job_id": job_id}]
+    lacking = [sku for sku, pieces in await _lacking(call, job_id) if not await _keep(call, job_id, sku, pieces)]
+    if lacking:
+        await dispatch.hold(call, job_id, f"follow up visit: no {', '.join(lacking)} in stock")
+        return [{"job_id": job_id, "lacking": lacking}]
     wanted = Dispatch(technician_id=locked.visit["technician_id"], starts_at=plan.starts_at, ends_at=plan.ends_at)
     job = await dispatch.dispatch(call, job_id, wanted)
     return [{"job_id": job_id, "visit_id": job["visit"]["visit_id"]}]
+
+
+async def _lacking(call: Call, job_id: int) -> list[tuple[str, int]]:
+    """The parts that a job needs and that are neither kept for it nor used, with how many pieces."""
+    job = await get_job(call, job_id)
+    found = []
+    for part in job["parts"]:
+        kept = sum(entry["quantity"] for entry in job["reservations"] if entry["sku"] == part["sku"])
+        if kept < part["quantity"]:
+            found.append((part["sku"], part["quantity"] - kept))
+    return found
+
+
+async def _keep(call: Call, job_id: int, sku: str, quantity: int) -> bool:
+    """Keep a part for the job; returns whether there was one."""
+    try:
+        async with call.connection.transaction():
+            await reserve(call, NewReservation(job_id=job_id, sku=sku, quantity=quantity))
+    except Problem as problem:
+        if problem.slug != "no-stock":
+            raise
+        return False
+    return True
 
 
 async def _order_part(call: Call, locked: Locked, report: ReportContent) -> list[dict[str, Any]]:
@@ -207,16 +234,11 @@ async def _order_part(call: Call, locked: Locked, report: ReportContent) -> list
     needed = {"job_id": job_id, "part_id": part["part_id"], "quantity": plan.quantity}
     await execute(call, "add_job_part", needed)
     made: dict[str, Any] = {"job_id": job_id, "sku": plan.sku, "quantity": plan.quantity}
-    try:
-        async with call.connection.transaction():
-            kept, _ = await reserve(call, NewReservation(job_id=job_id, sku=plan.sku, quantity=plan.quantity))
-    except Problem as problem:
-        if problem.slug != "no-stock":
-            raise
-        reason = f"{plan.quantity} of {plan.sku} to be ordered, {part['lead_time_days']} days"
-        await dispatch.hold(call, job_id, reason)
-        return [{**made, "lead_time_days": part["lead_time_days"]}]
-    return [{**made, "reservation_id": kept["reservation_id"]}]
+    if await _keep(call, job_id, plan.sku, plan.quantity):
+        return [{**made, "kept": True}]
+    reason = f"{plan.quantity} of {plan.sku} to be ordered, {part['lead_time_days']} days"
+    await dispatch.hold(call, job_id, reason)
+    return [{**made, "kept": False, "lead_time_days": part["lead_time_days"]}]
 
 
 # The report on paper ------------------------------------------------------------------------------------

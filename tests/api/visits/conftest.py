@@ -2,6 +2,7 @@
 
 import io
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,7 +43,7 @@ CODES = [
 class Desk:
     """The API as its people use it: a role's key each, all at one time that a test moves on."""
 
-    url: str
+    http: httpx.Client
     database_url: str
     keys: dict[str, str]
     now: datetime
@@ -56,7 +57,7 @@ class Desk:
         if role in self.keys:
             given["Authorization"] = f"Bearer {self.keys[role]}"
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return httpx.request(method, self.url + path, headers=given, timeout=30, **content)
+        return self.http.request(method, path, headers=given, **content)
 
     def call(self, role: str, method: str, path: str, body: object = None, **headers: str) -> Any:
         """A request that must succeed; its answer."""
@@ -174,8 +175,13 @@ class Desk:
 
 
 @pytest.fixture
-def desk(api) -> Desk:
-    made = Desk(api.url, api.database_url, dict(api.keys), NOW, 0, 0, 0)
+def desk(api) -> Iterator[Desk]:
+    with httpx.Client(base_url=api.url, timeout=30) as http:
+        yield _furnished(api, http)
+
+
+def _furnished(api, http: httpx.Client) -> Desk:
+    made = Desk(http, api.database_url, dict(api.keys), NOW, 0, 0, 0)
     service = "service"
     made.post(service, "/v1/parts", {"sku": "PUMP", "name": "Pump", "cost_minor": 5000})
     made.post(service, "/v1/warehouses", {"code": "VAN-1", "name": "Van", "kind": "van", "territory": "north"})
