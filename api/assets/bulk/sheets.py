@@ -7,7 +7,9 @@ written with an apostrophe before it, and read without it.
 import codecs
 import csv
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -193,8 +195,8 @@ def _xlsx_lines(raw: bytes) -> Iterator[tuple[int, Sequence[str]]]:
         rows = worksheet.iter_rows(max_col=MOST_COLUMNS + 1, max_row=MOST_LINES + 2, values_only=True)
         yield from ((number, [_cell_text(value) for value in row]) for number, row in enumerate(rows, 1))
     except (
-        zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, IndexError, AttributeError, TypeError,
-        ValueError, EOFError, NotImplementedError, OverflowError, RuntimeError,
+        zipfile.BadZipFile, zlib.error, struct.error, InvalidFileException, ParseError, LookupError, AttributeError,
+        TypeError, ValueError, EOFError, RuntimeError, ArithmeticError, AssertionError, OSError,
     ) as error:  # fmt: skip
         if isinstance(error, SheetError):
             raise

@@ -1,6 +1,7 @@
 """A machine from its registration to its retirement, over HTTP, and what of it its owners may see."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,7 +32,7 @@ def customer_key(api):
     return make
 
 
-def test_a_machine_changes_hands_and_goes_out_of_service(desk, http, customer_key, api) -> None:
+def test_a_machine_changes_hands(desk, http, customer_key) -> None:
     ann, bob = (desk.post("/v1/customers", {"name": name})["customer_id"] for name in ("Ann", "Bob"))
     of_ann, of_bob = (
         desk.post("/v1/sites", {"name": f"Home {number}", "customer_id": number})["site_id"] for number in (ann, bob)
@@ -92,13 +93,24 @@ def test_a_machine_changes_hands_and_goes_out_of_service(desk, http, customer_ke
     assert corrected.status_code == 200, corrected.text
     assert http("GET", "/v1/assets/HD5-7/owners").json()[0]["reason"] == "corrected"
 
-    # Out of service and back.
+
+def test_of_two_transfers_at_once_one_is_done(desk, http) -> None:
+    buyers = [desk.post("/v1/customers", {"name": name})["customer_id"] for name in ("Ann", "Bob")]
+    with ThreadPoolExecutor(2) as threads:
+        answers = threads.map(
+            lambda buyer: http("POST", "/v1/assets/HD5-1/transfer", {"customer_id": buyer}, version=1), buyers
+        )
+        assert sorted(answer.status_code for answer in answers) == [200, 412]
+    assert len(desk.get("/v1/assets/HD5-1/owners")) == 1
+
+
+def test_a_machine_goes_out_of_service_and_back(desk, http, api) -> None:
     retire = {"reason": "scrapped", "at": "2026-08-20T00:00:00Z"}
-    retired = http("POST", "/v1/assets/HD5-7/retire", retire, version=3).json()
+    retired = http("POST", "/v1/assets/HD5-1/retire", retire, version=1).json()
     assert (retired["state"], retired["retired_at"], retired["retired_reason"]) == ("retired", retire["at"], "scrapped")
-    assert http("POST", "/v1/assets/HD5-7/retire", retire, version=4).json()["type"] == "/problems/asset-state"
-    back = http("POST", "/v1/assets/HD5-7/return-to-service", {}, version=4).json()
-    assert (back["state"], back["retired_at"], back["version"]) == ("active", None, 5)
+    assert http("POST", "/v1/assets/HD5-1/retire", retire, version=2).json()["type"] == "/problems/asset-state"
+    back = http("POST", "/v1/assets/HD5-1/return-to-service", {}, version=2).json()
+    assert (back["state"], back["retired_at"], back["version"]) == ("active", None, 3)
     with connect(api.database_url) as connection:
         moves = connection.execute(
             "SELECT from_state, to_state FROM service.change WHERE thing = 'asset' ORDER BY 1, 2"

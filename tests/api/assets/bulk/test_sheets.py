@@ -6,7 +6,7 @@ import zipfile
 from datetime import UTC, date, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
 
@@ -24,6 +24,9 @@ def _workbook(*rows) -> bytes:
     packed = io.BytesIO()
     workbook.save(packed)
     return packed.getvalue()
+
+
+WORKBOOK = _workbook(["serial", "model"], ["A1", 5], ["A2", "x"])
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,16 @@ def test_a_workbook_is_read_as_its_cells_say() -> None:
     sheet = read_sheet(raw, "xlsx")
     assert sheet.numbers == [2, 4]
     assert sheet.cells[0] == ["123456789012", "2026-03-01T08:30:00", "2026-02-27", "007", "2.5", "true"]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=40)), min_size=1, max_size=5))
+def test_a_damaged_workbook_is_read_or_refused(damages) -> None:
+    raw = bytearray(WORKBOOK)
+    for place, content in damages:
+        raw[place % len(raw) : place % len(raw) + len(content)] = content
+    with contextlib.suppress(SheetError):
+        read_sheet(bytes(raw), "xlsx")
 
 
 def test_a_bomb_is_not_unpacked() -> None:
