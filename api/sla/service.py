@@ -112,7 +112,7 @@ def _policy_of_row(row: DictRow) -> Policy:
 # The clocks of a case ---------------------------------------------------------------------------
 
 
-async def start(call: Call, ticket: Mapping[str, Any]) -> None:
+async def start(call: Call, ticket: Mapping[str, Any], revision: UUID | None = None) -> None:
     """Start the clocks of a case that opens, if any policy holds for it; one statement as a rule.
 
     Args:
@@ -124,6 +124,8 @@ async def start(call: Call, ticket: Mapping[str, Any]) -> None:
     for _ in range(ATTEMPTS):
         facts = await _facts(call, ticket, book)
         clocks = rules.clocks_of(book.policies, book.houses, facts, ticket["opened_at"])
+        if not clocks and revision == book.revision:
+            return
         if await _insert(call, ticket, clocks, book.revision):
             return
         book = await current_book(call)

@@ -165,7 +165,7 @@ def _as_written(call: Call, body: NewTicket, found: DictRow) -> dict[str, Any]:
 
 async def _follow(call: Call, ticket: Mapping[str, Any], found: DictRow) -> None:
     """What an opening sets going: the clocks of its service level, and the customer's alert where somebody listens."""
-    await sla.start(call, ticket)
+    await sla.start(call, ticket, found["sla_revision"])
     # Who listens is not for scoped callers to see.
     if not found["heard"] and not call.principal.scoped:
         return

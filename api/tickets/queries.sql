@@ -1,26 +1,7 @@
 -- name: look_up_opening
--- All that an opening asks of the database, at once. The number is taken ahead, so that alerts and answer can tell it.
-SELECT service.next_ticket_id() AS ticket_id, a.asset_id, a.customer_id AS owner_id, m.name AS model_name,
-       p.name AS site_name, cu.customer_id AS named_customer_id, co.customer_id AS contact_customer_id,
-       cu.kind AS customer_kind, w.asset_id AS term_asset_id, w.ends_on AS warranty_ends_on,
-       EXISTS (SELECT FROM service.component c WHERE c.model_id = a.model_id AND c.name = %(component)s) AS has_component,
-       (SELECT r.queue FROM service.ticket_route r
-        WHERE r.active AND (r.kind IS NULL OR r.kind = %(kind)s)
-          AND (r.service_mode IS NULL OR r.service_mode = %(service_mode)s)
-          AND (r.priority IS NULL OR r.priority = %(priority)s)
-          AND (r.product_kind IS NULL OR r.product_kind = m.kind)
-          AND (r.territory IS NULL OR r.territory = coalesce(p.territory, 'default'))
-        ORDER BY r.place, r.route_id LIMIT 1) AS queue,
-       EXISTS (SELECT FROM service.alert_target g WHERE g.active AND g.topics && ARRAY[%(topic)s::text, '*']) AS heard
-FROM (SELECT) AS one
-LEFT JOIN service.asset a ON a.serial = %(serial)s
-LEFT JOIN service.product_model m USING (model_id)
-LEFT JOIN service.site p USING (site_id)
--- Whose it will be: the one named, else the owner.
-LEFT JOIN service.customer cu ON cu.customer_id = coalesce(%(customer_id)s, a.customer_id)
-    AND (%(customer_id)s::bigint IS NULL OR cu.state NOT IN ('merged', 'erased'))
-LEFT JOIN service.contact co ON co.contact_id = %(contact_id)s AND co.active
-LEFT JOIN service.warranty_term w ON w.term_id = %(term_id)s
+-- The number is taken ahead, so that alerts and answer can tell it.
+SELECT * FROM service.look_up_opening(%(serial)s, %(component)s, %(customer_id)s, %(contact_id)s, %(term_id)s, %(kind)s,
+                                      %(service_mode)s, %(priority)s, %(topic)s)
 
 -- name: insert_ticket
 -- Without a conflict target both uniquenesses count: one open case per asset and cause, one ticket per term.

@@ -158,6 +158,59 @@ CREATE INDEX ticket_search_words ON service.ticket_search USING gin (words) WITH
 CREATE FUNCTION service.next_ticket_id() RETURNS bigint LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog AS
 $$ SELECT nextval('service.ticket_ticket_id_seq') $$;
 
+-- All that an opening asks of the database, at once. As a function, each of its questions is planned once and for all; as
+-- one statement of many joins it was planned anew each time, which took longer than answering it.
+CREATE FUNCTION service.look_up_opening(
+    of_serial text, of_component text, of_customer_id bigint, of_contact_id bigint, of_term_id bigint, of_kind text,
+    of_service_mode text, of_priority text, of_topic text,
+    OUT ticket_id bigint, OUT asset_id integer, OUT owner_id bigint, OUT model_name text, OUT site_name text,
+    OUT has_component boolean, OUT named_customer_id bigint, OUT customer_kind text, OUT contact_customer_id bigint,
+    OUT term_asset_id integer, OUT warranty_ends_on date, OUT queue text, OUT heard boolean, OUT sla_revision uuid)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    of_model_id    bigint;
+    of_site_id     bigint;
+    kind_of_model  text;
+    territory_of   text := 'default';
+BEGIN
+    ticket_id := service.next_ticket_id();
+    IF of_serial IS NOT NULL THEN
+        SELECT a.asset_id, a.customer_id, a.model_id, a.site_id, m.name, m.kind
+        INTO asset_id, owner_id, of_model_id, of_site_id, model_name, kind_of_model
+        FROM service.asset a JOIN service.product_model m USING (model_id) WHERE a.serial = of_serial;
+    END IF;
+    IF of_site_id IS NOT NULL THEN
+        SELECT s.name, s.territory INTO site_name, territory_of FROM service.site s WHERE s.site_id = of_site_id;
+    END IF;
+    IF of_component IS NOT NULL THEN
+        has_component := EXISTS (
+            SELECT FROM service.component c WHERE c.model_id = of_model_id AND c.name = of_component);
+    END IF;
+    IF coalesce(of_customer_id, owner_id) IS NOT NULL THEN
+        -- Whose it will be: the one named, else the owner.
+        SELECT c.customer_id, c.kind INTO named_customer_id, customer_kind FROM service.customer c
+        WHERE c.customer_id = coalesce(of_customer_id, owner_id)
+          AND (of_customer_id IS NULL OR c.state NOT IN ('merged', 'erased'));
+    END IF;
+    IF of_contact_id IS NOT NULL THEN
+        SELECT c.customer_id INTO contact_customer_id FROM service.contact c WHERE c.contact_id = of_contact_id AND c.active;
+    END IF;
+    IF of_term_id IS NOT NULL THEN
+        SELECT w.asset_id, w.ends_on INTO term_asset_id, warranty_ends_on
+        FROM service.warranty_term w WHERE w.term_id = of_term_id;
+    END IF;
+    SELECT r.queue INTO queue FROM service.ticket_route r
+    WHERE r.active AND (r.kind IS NULL OR r.kind = of_kind)
+      AND (r.service_mode IS NULL OR r.service_mode = of_service_mode)
+      AND (r.priority IS NULL OR r.priority = of_priority)
+      AND (r.product_kind IS NULL OR r.product_kind = kind_of_model)
+      AND (r.territory IS NULL OR r.territory = coalesce(territory_of, 'default'))
+    ORDER BY r.place, r.route_id LIMIT 1;
+    heard := EXISTS (SELECT FROM service.alert_target g WHERE g.active AND g.topics && ARRAY[of_topic, '*']);
+    SELECT k.revision INTO sla_revision FROM service.sla_revision k;
+END
+$$;
+
 CALL service.guard('service.ticket_search',
     'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_search.ticket_id)', 'ticket_id', audited => false,
     personal => ARRAY['words']);
