@@ -183,7 +183,6 @@ CREATE TABLE service.redemption (
 CREATE INDEX redemption_contract ON service.redemption (contract_id, name, redemption_id);
 CREATE INDEX redemption_asset ON service.redemption (asset_id, redemption_id);
 CREATE INDEX redemption_ticket ON service.redemption (ticket_id);
-
 -- Where a policy bears human damage once.
 CREATE TABLE service.human_damage_use (
     asset_id   integer PRIMARY KEY REFERENCES service.asset,
@@ -192,7 +191,6 @@ CREATE TABLE service.human_damage_use (
     used_by    text NOT NULL
 );
 CREATE INDEX human_damage_use_ticket ON service.human_damage_use (ticket_id);
-
 -- What the front line may grant -------------------------------------------------------------------
 
 CREATE TABLE service.extension_right (
@@ -234,7 +232,6 @@ CREATE TABLE service.warranty_extension (
 CREATE INDEX warranty_extension_asset ON service.warranty_extension (asset_id, extension_id);
 CREATE INDEX warranty_extension_state ON service.warranty_extension (state, extension_id);
 CREATE INDEX warranty_extension_ticket ON service.warranty_extension (ticket_id);
-
 -- What somebody granted in a month; guarded updates keep it within the right.
 CREATE TABLE service.extension_budget (
     principal    text NOT NULL,
@@ -264,8 +261,7 @@ ALTER TABLE service.warranty_term
     ADD COLUMN announced     boolean NOT NULL DEFAULT true,
     -- Not valid any more, e.g. because a proof of purchase moved the start; kept for the ticket that names it.
     ADD COLUMN withdrawn_at  timestamptz,
-    ADD CHECK ((meter_metric IS NULL) = (meter_limit IS NULL)),
-    ADD CHECK ((source = 'policy') = (policy_id IS NOT NULL) OR source = 'extension'),
+    ADD CHECK ((meter_metric IS NULL) = (meter_limit IS NULL)), ADD CHECK ((source = 'policy') = (policy_id IS NOT NULL) OR source = 'extension'),
     ADD CHECK ((source = 'contract') = (contract_id IS NOT NULL)),
     ADD CHECK ((source = 'extension') = (extension_id IS NOT NULL)),
     DROP CONSTRAINT warranty_term_asset_id_name_starts_on_key;
@@ -327,7 +323,6 @@ CREATE TABLE service.supply (
     CHECK ((component_id IS NULL) <> (part_id IS NULL))
 );
 CREATE INDEX supply_supplier ON service.supply (supplier_id, supply_id);
-
 CREATE TABLE service.supplier_claim (
     claim_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     supplier_id     bigint NOT NULL REFERENCES service.supplier,
@@ -372,13 +367,17 @@ CREATE INDEX replacement_component ON service.replacement (asset_id, component, 
 
 CALL service.guard('service.warranty_policy', 'true', 'policy_id');
 CALL service.guard('service.warranty_policy_line', 'true', 'policy_id,line');
+-- How an owner before bought a machine is not the present one's business.
 CALL service.guard('service.warranty_purchase',
-    'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = warranty_purchase.asset_id)', 'purchase_id',
+    'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = warranty_purchase.asset_id) AND NOT EXISTS (SELECT FROM '
+    'service.asset_owner o WHERE o.asset_id = warranty_purchase.asset_id AND o.reason = ''transferred'' '
+    'AND o.from_at > submitted_at)', 'purchase_id',
     states => true, personal => ARRAY['seller', 'invoice_number']);
 CALL service.guard('service.warranty_pending', 'true', 'asset_id', audited => false);
 CALL service.guard('service.cover_product', 'true', 'product_id');
 CALL service.guard('service.cover_contract', 'customer_id = (SELECT service.scope_customer_id()) '
-    'OR EXISTS (SELECT FROM service.asset a WHERE a.asset_id = cover_contract.asset_id)', 'contract_id',
+    'OR ((customer_id IS NULL OR (SELECT service.scope_provider_id()) IS NOT NULL) '
+    'AND EXISTS (SELECT FROM service.asset a WHERE a.asset_id = cover_contract.asset_id))', 'contract_id',
     states => true, hidden => ARRAY['code_hash'], personal => ARRAY['invoice_number']);
 CALL service.guard('service.entitlement',
     'EXISTS (SELECT FROM service.cover_contract c WHERE c.contract_id = entitlement.contract_id)', 'contract_id,name');
@@ -391,8 +390,9 @@ CALL service.guard('service.warranty_extension',
     'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = warranty_extension.asset_id)', 'extension_id',
     states => true, personal => ARRAY['reason', 'decision']);
 CALL service.guard('service.extension_budget', 'false', 'principal,month');
-CALL service.guard('service.warranty_denial',
-    'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = warranty_denial.asset_id)', 'denial_id',
+CALL service.guard('service.warranty_denial', 'CASE WHEN ticket_id IS NULL '
+    'THEN EXISTS (SELECT FROM service.asset a WHERE a.asset_id = warranty_denial.asset_id) '
+    'ELSE EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = warranty_denial.ticket_id) END', 'denial_id',
     states => true, hidden => ARRAY['evidence'], personal => ARRAY['note', 'customer_text']);
 CALL service.guard('service.supplier', 'false', 'supplier_id');
 CALL service.guard('service.supply', 'false', 'supply_id');

@@ -99,77 +99,80 @@ def _catalogue(connection: Connection) -> None:
 
 def _things(connection: Connection, who: str, serial: str) -> Belonging:
     """One side: a customer with a machine and a case, a partner with a technician who goes there."""
+    ids = _people(connection, who)
+    ids |= _machine(connection, who, serial, ids)
+    ids |= _work(connection, who, ids)
+    ticket, asset, customer = ids["ticket_id"], ids["asset_id"], ids["customer_id"]
+    ids |= _money(connection, who, ticket)
+    ids |= _covered_and_refused(connection, who, asset, customer, ticket)
+    ids |= _said_and_promised(connection, who, ticket, customer)
+    repair = {"ticket_id": ticket, "asset_id": asset, "mode": "mail_in", "labour_hour_minor": 1, "currency": "EUR"}
+    opened = {"business_days": "{}", "opened_at": AT, "opened_by": who, "diagnosis": f"{who} fault"}
+    ids["repair_id"] = _one(connection, "repair", {**repair, **opened}, "repair_id")
+    asked = {"ticket_id": ticket, "customer_id": customer, "state": "answered", "score": 1, "comment": f"{who} comment"}
+    times = {"asked_at": AT, "expires_at": AT, "answered_at": AT}
+    done_by = {"provider_id": ids["provider_id"], "technician_id": ids["technician_id"]}
+    ids["satisfaction_id"] = _one(connection, "satisfaction", {**asked, **times, **done_by}, "satisfaction_id")
+    return Belonging(customer, ids["provider_id"], ids["technician_id"], ids)
+
+
+def _people(connection: Connection, who: str) -> dict[str, int]:
+    """A customer, and a partner with its people; by names in paths."""
     customer = _one(connection, "customer", {"name": f"{who} customer"}, "customer_id")
     _one(connection, "contact", {"customer_id": customer, "name": f"{who} contact", "created_at": AT}, "contact_id")
-    site = _one(connection, "site", {"customer_id": customer, "name": f"{who} site"}, "site_id")
-    provider = _one(
-        connection, "provider", {"code": f"{who}-partner", "name": f"{who} partner", "created_at": AT}, "provider_id"
-    )
+    partner = {"code": f"{who}-partner", "name": f"{who} partner", "created_at": AT}
+    provider = _one(connection, "provider", partner, "provider_id")
     _one(connection, "provider_territory", {"provider_id": provider, "territory": f"{who}-land"})
     contact = {"provider_id": provider, "name": f"{who} contact"}
     provider_contact = _one(connection, "provider_contact", contact, "provider_contact_id")
-    technician = _one(
-        connection,
-        "technician",
-        {"name": f"{who} technician", "skills": ["general"], "territories": ["default"], "provider_id": provider},
-        "technician_id",
-    )
-    user = {
-        "login": f"{who}@example.com",
-        "name": f"{who} user",
-        "role": "partner_manager",
+    fitter = {"name": f"{who} technician", "skills": ["general"], "territories": ["default"], "provider_id": provider}
+    user = {"login": f"{who}@example.com", "name": f"{who} user", "role": "partner_manager", "provider_id": provider}
+    return {
+        "customer_id": customer,
+        "site_id": _one(connection, "site", {"customer_id": customer, "name": f"{who} site"}, "site_id"),
         "provider_id": provider,
-        "created_at": AT,
+        "provider_contact_id": provider_contact,
+        "contact_id": provider_contact,
+        "technician_id": _one(connection, "technician", fitter, "technician_id"),
+        "user_id": _one(connection, "app_user", {**user, "created_at": AT}, "user_id"),
     }
-    user_id = _one(connection, "app_user", user, "user_id")
-    asset = _one(
-        connection,
-        "asset",
-        {
-            "serial": serial,
-            "model_id": 1,
-            "site_id": site,
-            "installed_at": AT,
-            "created_at": AT,
-            "customer_id": customer,
-        },
-        "asset_id",
-    )
-    term = {"asset_id": asset, "name": f"{who} term", "starts_on": "2026-01-01", "ends_on": "2027-12-31"}
-    term_id = _one(connection, "warranty_term", term, "term_id")
-    ticket = _one(
-        connection,
-        "ticket",
-        {
-            "kind": "repair",
-            "asset_id": asset,
-            "title": f"{who} case",
-            "raised_by": who,
-            "opened_at": AT,
-            "customer_id": customer,
-            "provider_id": provider,
-        },
-        "ticket_id",
-    )
-    event = {"ticket_id": ticket, "at": AT, "actor": who, "kind": "opened"}
-    _one(connection, "ticket_event", event, "ticket_event_id")
-    job = {"asset_id": asset, "ticket_id": ticket, "skill": "general", "labour_minutes": 60, "created_at": AT}
-    job_id = _one(connection, "job", {**job, "instructions": f"{who} job"}, "job_id")
-    _one(connection, "job_part", {"job_id": job_id, "part_id": 1, "quantity": 1})
-    kept = {"job_id": job_id, "part_id": 1, "warehouse_id": 1, "quantity": 1, "available_at": AT, "created_at": AT}
-    reservation = _one(connection, "reservation", kept, "reservation_id")
-    visit = {
-        "job_id": job_id,
-        "technician_id": technician,
-        "starts_at": AT,
-        "ends_at": "2026-07-01T09:00:00Z",
-        "dispatched_at": AT,
-    }
-    visit_id = _one(connection, "visit", visit, "visit_id")
+
+
+def _machine(connection: Connection, who: str, serial: str, ids: dict[str, int]) -> dict[str, int]:
+    """A machine of the customer's, with a warranty and a past."""
+    made = {"serial": serial, "model_id": 1, "installed_at": AT, "created_at": AT}
+    whose = {"site_id": ids["site_id"], "customer_id": ids["customer_id"]}
+    asset = _one(connection, "asset", {**made, **whose}, "asset_id")
     failure = {"asset_id": asset, "component": "pump", "failed_at": AT, "recorded_at": AT}
     _one(connection, "failure", failure, "failure_id")
     replacement = {"asset_id": asset, "component": "pump", "replaced_at": AT, "reason": "failure", "recorded_at": AT}
     _one(connection, "replacement", replacement, "replacement_id")
+    term = {"asset_id": asset, "name": f"{who} term", "starts_on": "2026-01-01", "ends_on": "2027-12-31"}
+    return {"asset_id": asset, "term_id": _one(connection, "warranty_term", term, "term_id")}
+
+
+def _work(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, int]:
+    """A case of the machine, given to the partner, with a job, a part kept for it, and a visit."""
+    case = {"kind": "repair", "asset_id": ids["asset_id"], "title": f"{who} case", "raised_by": who, "opened_at": AT}
+    whose = {"customer_id": ids["customer_id"], "provider_id": ids["provider_id"]}
+    ticket = _one(connection, "ticket", {**case, **whose}, "ticket_id")
+    event = {"ticket_id": ticket, "at": AT, "actor": who, "kind": "opened"}
+    _one(connection, "ticket_event", event, "ticket_event_id")
+    job = {"asset_id": ids["asset_id"], "ticket_id": ticket, "skill": "general", "labour_minutes": 60, "created_at": AT}
+    job_id = _one(connection, "job", {**job, "instructions": f"{who} job"}, "job_id")
+    _one(connection, "job_part", {"job_id": job_id, "part_id": 1, "quantity": 1})
+    kept = {"job_id": job_id, "part_id": 1, "warehouse_id": 1, "quantity": 1, "available_at": AT, "created_at": AT}
+    visit = {"job_id": job_id, "technician_id": ids["technician_id"], "starts_at": AT, "dispatched_at": AT}
+    return {
+        "ticket_id": ticket,
+        "job_id": job_id,
+        "reservation_id": _one(connection, "reservation", kept, "reservation_id"),
+        "visit_id": _one(connection, "visit", {**visit, "ends_at": "2026-07-01T09:00:00Z"}, "visit_id"),
+    }
+
+
+def _money(connection: Connection, who: str, ticket: int) -> dict[str, int]:
+    """What is asked and paid for a case."""
     prices = {
         "name": f"{who} prices",
         "currency": "EUR",
@@ -204,37 +207,32 @@ def _things(connection: Connection, who: str, serial: str) -> Belonging:
         "created_by": who,
         "sent_at": AT,
     }
-    quote_id = _one(connection, "quote", quote, "quote_id")
-    repair = {"ticket_id": ticket, "asset_id": asset, "mode": "mail_in", "labour_hour_minor": 1, "currency": "EUR"}
-    opened = {"business_days": "{}", "opened_at": AT, "opened_by": who, "diagnosis": f"{who} fault"}
-    repair_id = _one(connection, "repair", {**repair, **opened}, "repair_id")
     payment = {"ticket_id": ticket, "provider": "till", "external_reference": f"{who}-1", "state": "authorised"}
     paid = {"amount_minor": 100, "currency": "EUR", "at": AT, "recorded_by": who}
-    payment_id = _one(connection, "payment", {**payment, **paid}, "payment_id")
-    asked = {"ticket_id": ticket, "customer_id": customer, "state": "answered", "score": 1, "comment": f"{who} comment"}
-    times = {"asked_at": AT, "expires_at": AT, "answered_at": AT, "provider_id": provider, "technician_id": technician}
-    satisfaction = _one(connection, "satisfaction", {**asked, **times}, "satisfaction_id")
-    ids = {
-        "satisfaction_id": satisfaction,
-        **_said_and_promised(connection, who, ticket, customer),
-        "quote_id": quote_id,
-        "payment_id": payment_id,
-        "repair_id": repair_id,
-        "customer_id": customer,
-        "site_id": site,
-        "provider_id": provider,
-        "provider_contact_id": provider_contact,
-        "contact_id": provider_contact,
-        "technician_id": technician,
-        "user_id": user_id,
-        "asset_id": asset,
-        "term_id": term_id,
-        "ticket_id": ticket,
-        "job_id": job_id,
-        "reservation_id": reservation,
-        "visit_id": visit_id,
+    return {
+        "quote_id": _one(connection, "quote", quote, "quote_id"),
+        "payment_id": _one(connection, "payment", {**payment, **paid}, "payment_id"),
     }
-    return Belonging(customer, provider, technician, ids)
+
+
+def _covered_and_refused(connection: Connection, who: str, asset: int, customer: int, ticket: int) -> dict[str, int]:
+    """What is bought, proved, granted and refused about a machine's warranty."""
+    product = {"code": f"{who}-card", "name": "Card", "kind": "plan", "price_minor": 1, "currency": "EUR", "months": 12}
+    terms = {"starts": "activation", "activate_within_days": 9, "human_damage": "free", "created_at": AT}
+    product_id = _one(connection, "cover_product", {**product, **terms}, "product_id")
+    sold = {"product_id": product_id, "customer_id": customer, "asset_id": asset, "invoice_number": f"{who}-invoice"}
+    price = {"price_minor": 1, "currency": "EUR", "sold_at": AT, "sold_by": who, "activate_by": AT}
+    bought = {"asset_id": asset, "purchased_on": AT, "seller": who, "submitted_at": AT, "submitted_by": who}
+    _one(connection, "warranty_purchase", bought)
+    days = {"asset_id": asset, "state": "requested", "days": 9, "cost_minor": 1, "currency": "EUR", "reason": who}
+    _one(connection, "warranty_extension", {**days, "asked_at": AT, "asked_by": who})
+    denial = {"asset_id": asset, "ticket_id": ticket, "reasons": ["misuse"], "evidence": "{}", "denied_at": AT}
+    return {
+        "contract_id": _one(connection, "cover_contract", {**sold, **price}, "contract_id"),
+        "denial_id": _one(
+            connection, "warranty_denial", {**denial, "customer_text": who, "denied_by": who}, "denial_id"
+        ),
+    }
 
 
 def _said_and_promised(connection: Connection, who: str, ticket: int, customer: int) -> dict[str, int]:

@@ -93,6 +93,7 @@ def test_a_denial_freezes_what_the_machine_said_until_a_lead_overturns_it(api, d
     other_id = desk.post("/v1/customers", {"name": "Bob"})["customer_id"]
     with connect(api.database_url) as connection:
         connection.execute("UPDATE service.asset SET customer_id = %s WHERE serial = 'HD5-1'", (owner_id,))
+        connection.execute("UPDATE service.ticket SET customer_id = %s", (owner_id,))
     with api.scoped_client("customer", customer_id=owner_id) as owner:
         seen = owner.get(path)
         assert (seen["note"], seen["customer_text"], seen["evidence"]) == ("", text, denial["evidence"])
