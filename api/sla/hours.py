@@ -72,16 +72,17 @@ def open_stretches(calendar: Calendar, start: datetime) -> Iterator[Stretch]:
 def _steady(zone: tzinfo, start: datetime) -> Iterator[tuple[datetime, datetime, timedelta]]:
     """Days of 24 hours from an instant on, cut where the zone's offset changes, each with its offset."""
     begin = start.astimezone(UTC)
+    offset = _offset(zone, begin)
     for _ in range(FARTHEST_DAYS):
         end = begin + DAY
-        offset, next_offset = _offset(zone, begin), _offset(zone, end)
+        next_offset = _offset(zone, end)
         if offset == next_offset:
             yield begin, end, offset
         else:
             change = _change(zone, begin, end, offset)
             yield begin, change, offset
             yield change, end, next_offset
-        begin = end
+        begin, offset = end, next_offset
 
 
 def _offset(zone: tzinfo, time: datetime) -> timedelta:
@@ -127,19 +128,34 @@ def due(start: datetime, minutes: float, calendar: Calendar, pauses: Sequence[St
         The first instant, in UTC, at which the time has passed: `start` itself for 0 minutes, closing time rather than
         the next opening. None when it does not pass within `FARTHEST_DAYS`.
     """
-    left = timedelta(minutes=minutes)
-    if left <= timedelta():
-        return start.astimezone(UTC)
+    return dues(start, [minutes], calendar, pauses)[0]
+
+
+def dues(
+    start: datetime, minutes: Sequence[float], calendar: Calendar, pauses: Sequence[Stretch] = ()
+) -> list[datetime | None]:
+    """Like `due`, for several targets in one walk."""
+    found: list[datetime | None] = [None] * len(minutes)
+    waiting = sorted(((timedelta(minutes=target), index) for index, target in enumerate(minutes)), reverse=True)
+    while waiting and waiting[-1][0] <= timedelta():
+        found[waiting.pop()[1]] = start.astimezone(UTC)
+    if not waiting:
+        return found
+    gone = timedelta()
     try:
         for stretch in open_stretches(calendar, start):
-            for begin, end in without(stretch, pauses):
-                if end - begin >= left:
-                    return begin + left
-                left -= end - begin
+            for begin, end in without(stretch, pauses) if pauses else (stretch,):
+                span = end - begin
+                while waiting and waiting[-1][0] <= gone + span:
+                    target, index = waiting.pop()
+                    found[index] = begin + (target - gone)
+                if not waiting:
+                    return found
+                gone += span
     except OverflowError:
         # The year 9999 ends before.
-        return None
-    return None
+        return found
+    return found
 
 
 def passed(start: datetime, until: datetime, calendar: Calendar, pauses: Sequence[Stretch] = ()) -> timedelta:

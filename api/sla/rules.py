@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from api.conventions.states import StateMachine
-from api.sla.hours import Calendar, Stretch, due
+from api.sla.hours import Calendar, Stretch, dues
 
 ClockKind = Literal["first_response", "appointment", "solution"]
 CLOCK_KINDS: tuple[ClockKind, ...] = get_args(ClockKind)
@@ -150,9 +150,8 @@ class Clock:
 
 def timed(clock: Clock, house: House) -> Clock:
     """A clock with its times reckoned anew, by the calendar as it is now."""
-    due_at = due(clock.started_at, clock.target_minutes, house.calendar, clock.pauses)
-    warn_minutes = clock.target_minutes * clock.warn_percent / 100
-    warn_at = due(clock.started_at, warn_minutes, house.calendar, clock.pauses)
+    targets = _targets(clock.target_minutes, clock.warn_percent)
+    due_at, warn_at = dues(clock.started_at, targets, house.calendar, clock.pauses)
     clock = replace(clock, calendar_version=house.version, due_at=due_at, warn_at=warn_at)
     if clock.stopped_at is not None:
         if clock.breached_at is None and is_late(due_at, clock.stopped_at, clock.stopped_at):
@@ -163,6 +162,11 @@ def timed(clock: Clock, house: House) -> Clock:
         # What was due before the pause stays so, and somebody must hear of it; what comes after is not known.
         clock = replace(clock, due_at=_until(due_at, clock.paused_since), warn_at=_until(warn_at, clock.paused_since))
     return _watched(clock)
+
+
+def _targets(target_minutes: int, warn_percent: int) -> tuple[float, float]:
+    """Business minutes until a clock is due, and until it warns."""
+    return target_minutes, target_minutes * warn_percent / 100
 
 
 def _until(time: datetime | None, limit: datetime) -> datetime | None:
@@ -182,21 +186,25 @@ def clocks_of(policies: Sequence[Policy], houses: Mapping[int, House], facts: Fa
     if policy is None:
         return []
     house = houses[policy.calendar_id]
+    kinds = [kind for kind in CLOCK_KINDS if kind in policy.targets]
+    targets = [target for kind in kinds for target in _targets(policy.targets[kind], policy.warn_percent)]
+    # One walk through the calendar for all: this is on the way of each new case.
+    times = dues(now, targets, house.calendar)
     return [
-        timed(
+        _watched(
             Clock(
-                kind,
-                policy.policy_id,
-                policy.calendar_id,
-                house.version,
-                policy.targets[kind],
-                policy.warn_percent,
-                now,
-            ),
-            house,
+                kind=kind,
+                policy_id=policy.policy_id,
+                calendar_id=policy.calendar_id,
+                calendar_version=house.version,
+                target_minutes=policy.targets[kind],
+                warn_percent=policy.warn_percent,
+                started_at=now,
+                due_at=due_at,
+                warn_at=warn_at,
+            )
         )
-        for kind in CLOCK_KINDS
-        if kind in policy.targets
+        for kind, due_at, warn_at in zip(kinds, times[::2], times[1::2], strict=True)
     ]
 
 

@@ -119,6 +119,8 @@ async def start(call: Call, ticket: Mapping[str, Any], revision: UUID | None = N
         call: Whose transaction opens the case.
         ticket: Its `ticket_id`, `kind`, `priority` and `opened_at`; `queue`, `customer_id` and `customer_kind` where
             known.
+        revision: Of the policies and calendars, where the caller has just read it (`sla_revision`): spares a statement
+            when nothing is promised.
     """
     book = last_book() or await current_book(call)
     for _ in range(ATTEMPTS):

@@ -144,7 +144,8 @@ def test_a_usual_target_is_reckoned_in_no_time() -> None:
     calendar = Calendar(BERLIN, WEEK)
     rolled = random.Random(7)
     begins = [datetime(2026, 1, 1, tzinfo=UTC) + rolled.randrange(500_000) * MINUTE for _ in range(200)]
-    started = time.perf_counter()
+    started = time.process_time()
     for begin in begins:
         due(begin, 2400, calendar)
-    assert (time.perf_counter() - started) / len(begins) < 0.002
+    # Of this process alone, however busy the machine is.
+    assert (time.process_time() - started) / len(begins) < 0.002
