@@ -48,6 +48,41 @@ def line(number: int, **told: Any) -> dict[str, Any]:
     return {**given, **sums, "customer_minor": 1250 * number, "bearer": "", "reason": "", **told}
 
 
+REPORT = ReportContent.model_validate(
+    {
+        "serial_found": "HD5-1",
+        "diagnosis": {"symptom": "S1", "fault": "F1"},
+        "findings": CHINESE,
+        "work_done": "Pump changed.\nTested at 140 bar.",
+        "in_warranty": False,
+        "replaced": [{"component": "pump", "reason": "failure"}],
+        "signed_by_name": "李娜 Li Na",
+        "signature_file_id": 1,
+        "solved": True,
+        "outcome": "confirmed",
+        "travel_minutes": 35,
+    }
+)
+
+
+def frozen() -> dict[str, Any]:
+    return {
+        "bill": {
+            "currency": "CNY",
+            "lines": [line(1), line(2, kind="labour", description="Labour", unit="minute", price_per=60)],
+            "net_minor": 3750,
+            "tax_rate_bp": 1300,
+            "tax_minor": 488,
+            "gross_minor": 4238,
+            "borne_minor": 0,
+        },
+        "warranty": {"on": "2026-07-03", "reason": "the warranty standard ended on 2026-06-30"},
+        "asset_before": {"firmware": "2.0"},
+        "asset_after": {"firmware": "2.1"},
+        "made": [],
+    }
+
+
 def paper(**changes: Any) -> Paper:
     """A short report with everything in it once."""
     checks = [{"code": "voltage", "text": "Mains voltage 电源电压", "unit": "V", "minimum": 207, "maximum": 253}]
@@ -85,36 +120,8 @@ def paper(**changes: Any) -> Paper:
             "parts": [{**part, "old_part": "return_to_maker", "old_serial": "OLD-7"}],
         },
         "sop": {"tips": [{"code": "power", "text": "Unplug"}], "checks": checks, "steps": steps},
-        "report": ReportContent.model_validate(
-            {
-                "serial_found": "HD5-1",
-                "diagnosis": {"symptom": "S1", "fault": "F1"},
-                "findings": CHINESE,
-                "work_done": "Pump changed.\nTested at 140 bar.",
-                "in_warranty": False,
-                "replaced": [{"component": "pump", "reason": "failure"}],
-                "signed_by_name": "李娜 Li Na",
-                "signature_file_id": 1,
-                "solved": True,
-                "outcome": "confirmed",
-                "travel_minutes": 35,
-            }
-        ),
-        "frozen": {
-            "bill": {
-                "currency": "CNY",
-                "lines": [line(1), line(2, kind="labour", description="Labour", unit="minute", price_per=60)],
-                "net_minor": 3750,
-                "tax_rate_bp": 1300,
-                "tax_minor": 488,
-                "gross_minor": 4238,
-                "borne_minor": 0,
-            },
-            "warranty": {"on": "2026-07-03", "reason": "the warranty standard ended on 2026-06-30"},
-            "asset_before": {"firmware": "2.0"},
-            "asset_after": {"firmware": "2.1"},
-            "made": [],
-        },
+        "report": REPORT,
+        "frozen": frozen(),
         "fault_texts": {"S1": "没有压力", "F1": "Pump worn"},
         "photos": (picture("teal"), picture("maroon", (300, 900))),
         "signature": picture("navy", (400, 120)),
@@ -192,8 +199,8 @@ def test_what_is_no_picture_is_named_and_what_was_not_signed_says_why() -> None:
         }
     )
     broken = Picture("broken.jpg", b"\xff\xd8\xff not a picture")
-    frozen = {**paper().frozen, "bill": None}
-    text = "\n".join(pages(draw(paper(report=report, photos=(broken,), signature=None, frozen=frozen))))
+    unpaid = {**frozen(), "bill": None}
+    text = "\n".join(pages(draw(paper(report=report, photos=(broken,), signature=None, frozen=unpaid))))
     for words in (
         "broken.jpg: cannot be shown",
         "Not signed: nobody there",
