@@ -33,7 +33,7 @@ def test_a_business_is_served_under_a_service_level_that_escalates(world) -> Non
 
     hotel = world.meet("hotel", "customer", customer_id=made["customer_id"])
     case = hotel.post(
-        "/v1/tickets", {"kind": "repair", "serial": "HD5-1", "title": "No pressure", "service_mode": "on_site"}
+        "/v1/tickets", {"kind": "repair", "serial": "HD5-1", "title": "No pressure", "component": "pump"}
     )
     path = f"/v1/tickets/{case['ticket_id']}"
 
@@ -66,7 +66,7 @@ def test_a_business_is_served_under_a_service_level_that_escalates(world) -> Non
     world.desk_lead.post(decide, decision)
 
     # The partner gets the case and serves it.
-    world.desk_lead.post(f"{path}/provider", {"provider_id": made["provider_id"]})
+    world.desk_lead.post(f"{path}/assign", {"provider_id": made["provider_id"]})
     job = world.agent.post("/v1/jobs", {"ticket_id": case["ticket_id"]})
     world.dispatcher.post("/v1/parts/reservations", {"job_id": job["job_id"], "sku": "PUMP", "quantity": 1})
     slot = {
@@ -106,7 +106,7 @@ def test_what_a_machine_raised_ends_with_a_closed_visit(world) -> None:
     assert (again["ticket_id"], again["created"]) == (case["ticket_id"], False)
     path = f"/v1/tickets/{case['ticket_id']}"
     assert predictor.get(path)["evidence"] == evidence
-    world.agent.post(f"{path}/provider", {"provider_id": made["provider_id"]})
+    world.agent.post(f"{path}/assign", {"provider_id": made["provider_id"]})
 
     job = predictor.post("/v1/jobs", {"ticket_id": case["ticket_id"]})
     predictor.post("/v1/parts/reservations", {"job_id": job["job_id"], "sku": "PUMP", "quantity": 1})
@@ -189,7 +189,7 @@ def test_a_partner_does_not_know_of_anothers_case(world) -> None:
     south = world.admin.post("/v1/providers", {"code": "SOUTH", "name": "Service South"})["provider_id"]
     case = world.agent.post("/v1/tickets", {"kind": "repair", "serial": "HD5-1", "title": "Leaks"})
     path = f"/v1/tickets/{case['ticket_id']}"
-    world.agent.post(f"{path}/provider", {"provider_id": made["provider_id"]})
+    world.agent.post(f"{path}/assign", {"provider_id": made["provider_id"]})
     world.agent.post(f"{path}/messages", {"body": "Tomorrow", "channel": "portal"})
     world.agent.post(f"{path}/notes", {"body": "Difficult customer"})
     ours = world.meet("north-manager", "partner_manager", provider_id=made["provider_id"])
