@@ -134,7 +134,6 @@ CREATE INDEX audit_ticket ON service.audit (ticket_id, audit_id) WHERE ticket_id
 CREATE INDEX audit_customer ON service.audit (customer_id, audit_id) WHERE customer_id IS NOT NULL;
 CREATE INDEX audit_asset ON service.audit (asset_id, audit_id) WHERE asset_id IS NOT NULL;
 CREATE INDEX audit_actor ON service.audit (actor_key, audit_id);
--- Numbers and times rise together only nearly, e.g. in a replay.
 CREATE INDEX audit_at ON service.audit (at, audit_id);
 
 -- The change feed ----------------------------------------------------------------------------------
@@ -301,8 +300,7 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.audit
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.change
     FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
 
--- What scoped callers may touch at all; of it, policies show them a part. Whoever migrates may become one of them too, for an
--- API that logs in as the database's owner.
+-- What scoped callers may touch at all. Whoever migrates may become one, for an API that logs in as the database's owner.
 GRANT USAGE ON SCHEMA service, telemetry, prediction TO careloop_scoped;
 GRANT SELECT ON ALL TABLES IN SCHEMA telemetry, prediction TO careloop_scoped;
 DO $$

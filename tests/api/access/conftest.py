@@ -2,8 +2,22 @@
 
 import pytest
 
+from api.access.login import Entrance
+from api.access.passwords import Passwords
 from careloop.database.engine import connect
+from tests.api.access.desk import TODAYS, Desk
 from tests.api.access.strangers import World, make_world
+
+
+@pytest.fixture
+def api(serve_api):
+    with serve_api(entrance=Entrance(passwords=Passwords(TODAYS))) as running:
+        yield running
+
+
+@pytest.fixture
+def desk(api) -> Desk:
+    return Desk(api.url)
 
 
 @pytest.fixture

@@ -93,6 +93,8 @@ def _catalogue(connection: Connection) -> None:
     model = _one(connection, "product_model", {"code": "HD-5", "name": "HD 5", "kind": "washer"}, "model_id")
     part = _one(connection, "part", {"sku": "PUMP", "name": "Pump"}, "part_id")
     _one(connection, "component", {"model_id": model, "name": "pump", "part_id": part}, "component_id")
+    plan = {"name": "Oil", "model_id": model, "trigger_kind": "calendar", "every_days": 90, "created_at": AT}
+    _one(connection, "plan", plan, "plan_id")
     hub = _one(connection, "warehouse", {"code": "HUB", "name": "Hub", "kind": "central"}, "warehouse_id")
     _one(connection, "stock", {"warehouse_id": hub, "part_id": part, "on_hand": 10, "reserved": 2})
 
@@ -161,6 +163,7 @@ def _work(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, in
     job = {"asset_id": ids["asset_id"], "ticket_id": ticket, "skill": "general", "labour_minutes": 60, "created_at": AT}
     job_id = _one(connection, "job", {**job, "instructions": f"{who} job"}, "job_id")
     _one(connection, "job_part", {"job_id": job_id, "part_id": 1, "quantity": 1})
+    _one(connection, "job", {**job, "ticket_id": None, "plan_id": 1, "occurrence": 1}, "job_id")
     kept = {"job_id": job_id, "part_id": 1, "warehouse_id": 1, "quantity": 1, "available_at": AT, "created_at": AT}
     visit = {"job_id": job_id, "technician_id": ids["technician_id"], "starts_at": AT, "dispatched_at": AT}
     return {

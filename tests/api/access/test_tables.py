@@ -84,6 +84,7 @@ SEEN_ALL_THE_SAME = {
     ("provider", "customer_id"): "a customer may know who comes",
     ("provider_territory", "customer_id"): "a customer may know who comes",
     ("technician", "customer_id"): "a customer may know who comes",
+    ("escalation_ladder", "provider_id"): "partners read who decides about their cases",
     ("price_list", "provider_id"): "partners quote by the maker's prices",
     ("price_list", ""): "hidden from customers only",
     ("price_item", "provider_id"): "partners quote by the maker's prices",
