@@ -19,22 +19,23 @@ def changes_of(table: Table, *, emptier: bool) -> Iterator[tuple[str, sql.Compos
         table: The table.
         emptier: Null where a column may be null; else the word `erased`, for checks that want something to be there.
     """
-    refers = {reference.value.as_string(None).strip('"') for reference in table.references}
     for column in table.columns:
-        if not column.written or column.name in table.key or column.name in refers:
+        if not column.written or column.bound or column.name in table.key:
             continue
         if column.name in table.personal:
             blank = _blanked(table, column, emptier=emptier)
             if blank is not None:
                 yield column.name, blank
-        elif column.type in _TEXTS and not column.unique:
+        elif column.type in _TEXTS and not column.listed:
             yield from _redacted(table, column)
 
 
 def _redacted(table: Table, column: Column) -> Iterator[tuple[str, sql.Composable]]:
     name = sql.Identifier(column.name)
     found = sql.SQL("({n}::text ~* %(loose)s OR {n}::text ~ %(exact)s)").format(n=name)
-    redacted = sql.SQL("service.redacted({}, %(loose)s, %(exact)s)").format(name)
+    redacted: sql.Composable = sql.SQL("service.redacted({}, %(loose)s, %(exact)s)").format(name)
+    if column.unique:
+        redacted = sql.SQL("'erased-' || {}::text").format(sql.Identifier(table.key[0]))
     yield column.name, sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(found, redacted, name)
     proof = f"{column.name}_sha256"
     if table.has(proof):

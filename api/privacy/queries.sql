@@ -11,6 +11,12 @@ SELECT c.relname AS name,
        (SELECT jsonb_agg(jsonb_build_object(
                    'name', a.attname, 'type', y.typname, 'nullable', NOT a.attnotnull,
                    'written', a.attgenerated = '' AND a.attidentity = '',
+                   'bound', EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f'
+                                    AND a.attnum = ANY (k.conkey)),
+                   -- One of a list that a check has: no word of anybody.
+                   'listed', EXISTS (SELECT FROM pg_constraint k
+                                     WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conkey = ARRAY[a.attnum]
+                                       AND pg_get_constraintdef(k.oid) LIKE '%%= ANY (ARRAY[%%'),
                    'unique', EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique
                                      AND a.attnum = ANY (i.indkey::smallint[])))
                ORDER BY a.attnum)
@@ -69,7 +75,8 @@ WHERE customer_id = %(customer_id)s
 -- name: insert_erasure
 INSERT INTO service.erasure (customer_id, at, actor, reason, forced, obstacles, counts)
 VALUES (%(customer_id)s, %(now)s, %(actor)s, service.redacted(%(reason)s::text, %(loose)s::text, %(exact)s::text),
-        service.redacted(%(force)s::text, %(loose)s::text, %(exact)s::text), %(obstacles)s, %(counts)s)
+        service.redacted(%(force)s::text, %(loose)s::text, %(exact)s::text),
+        service.redacted(%(obstacles)s::jsonb, %(loose)s::text, %(exact)s::text), %(counts)s)
 RETURNING erasure_id, customer_id, at, actor, reason, forced, obstacles, counts
 
 -- name: former_values

@@ -27,12 +27,24 @@ RECORDS = frozenset({"customer_merge", "erasure"})
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table."""
+    """A column of a table.
+
+    Attributes:
+        name: Its name.
+        type: PostgreSQL's short name of its type, e.g. `int8`, `text`, `_text`.
+        nullable: It may be null.
+        written: Statements write it, not the database alone.
+        bound: A part of a foreign key.
+        listed: A check lists what it may be.
+        unique: A part of a unique index.
+    """
 
     name: str
     type: str
     nullable: bool
     written: bool
+    bound: bool
+    listed: bool
     unique: bool
 
 

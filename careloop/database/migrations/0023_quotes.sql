@@ -1,5 +1,4 @@
--- Quotes: what work costs whom, what was accepted, what was charged and paid. Money is integer minor units; rates and
--- factors are basis points.
+-- Quotes: what work costs whom, what was accepted, charged and paid; in minor units, rates in basis points.
 
 -- What a partner is paid for differs by it, and so may what customers pay; empty for none.
 ALTER TABLE service.provider ADD COLUMN level text NOT NULL DEFAULT '';
@@ -298,9 +297,10 @@ CREATE TRIGGER accounted_again AFTER UPDATE OF state ON service.charge
 
 CREATE FUNCTION service.keep_charge() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
-    IF (NEW.ticket_id, NEW.quote_id, NEW.agreed_fee_id, NEW.amount_minor, NEW.tax_minor, NEW.currency) IS DISTINCT FROM
+    IF NOT service.is_erasing() AND (
+       (NEW.ticket_id, NEW.quote_id, NEW.agreed_fee_id, NEW.amount_minor, NEW.tax_minor, NEW.currency) IS DISTINCT FROM
        (OLD.ticket_id, OLD.quote_id, OLD.agreed_fee_id, OLD.amount_minor, OLD.tax_minor, OLD.currency)
-       OR (OLD.state = 'voided' AND NEW.state <> 'voided') THEN
+       OR (OLD.state = 'voided' AND NEW.state <> 'voided')) THEN
         RAISE EXCEPTION 'charge % stays; void it and charge anew', OLD.charge_id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'charge_frozen';
     END IF;
