@@ -23,6 +23,7 @@ SELECT message_id, ticket_id FROM service.message WHERE channel = %(channel)s AN
 INSERT INTO service.message_file (message_id, file_id) VALUES (%(message_id)s, %(file_id)s) ON CONFLICT DO NOTHING
 
 -- name: list_messages
+-- Of the case and of those that went into it.
 SELECT m.message_id, m.ticket_id, m.direction, m.audience, m.channel, m.author_kind, m.author_key, m.author_name,
        m.language, m.template_code AS template, m.external_id, m.body, m.at, m.edited_at, m.version,
        coalesce((SELECT jsonb_agg(jsonb_build_object('file_id', f.file_id, 'name', f.name, 'media_type', f.media_type,
@@ -30,7 +31,9 @@ SELECT m.message_id, m.ticket_id, m.direction, m.audience, m.channel, m.author_k
                  FROM service.message_file mf JOIN service.file f USING (file_id)
                  WHERE mf.message_id = m.message_id), '[]') AS files
 FROM service.message m
-WHERE m.ticket_id = %(ticket_id)s AND m.message_id > %(after_id)s AND (m.direction = 'note') = %(notes)s
+WHERE m.ticket_id = ANY (ARRAY(SELECT %(ticket_id)s::bigint UNION ALL
+                                  SELECT o.ticket_id FROM service.ticket o WHERE o.merged_into = %(ticket_id)s))
+  AND m.message_id > %(after_id)s AND (m.direction = 'note') = %(notes)s
 ORDER BY m.message_id
 LIMIT %(fetch)s
 
@@ -42,7 +45,9 @@ SELECT m.message_id, m.ticket_id, m.direction, m.audience, m.channel, m.author_k
                  FROM service.message_file mf JOIN service.file f USING (file_id)
                  WHERE mf.message_id = m.message_id), '[]') AS files
 FROM service.message m
-WHERE m.message_id = %(message_id)s AND m.ticket_id = %(ticket_id)s AND (m.direction = 'note') = %(notes)s
+WHERE m.message_id = %(message_id)s AND (m.direction = 'note') = %(notes)s
+  AND m.ticket_id = ANY (ARRAY(SELECT %(ticket_id)s::bigint UNION ALL
+                                  SELECT o.ticket_id FROM service.ticket o WHERE o.merged_into = %(ticket_id)s))
 
 -- name: correct_message
 UPDATE service.message
@@ -68,12 +73,17 @@ ON CONFLICT (ticket_id, reader) DO UPDATE
 SET message_id = greatest(service.message_read.message_id, excluded.message_id), at = excluded.at
 
 -- name: message_of_case
-SELECT message_id FROM service.message WHERE message_id = %(message_id)s AND ticket_id = %(ticket_id)s
+SELECT m.message_id FROM service.message m
+WHERE m.message_id = %(message_id)s
+  AND m.ticket_id = ANY (ARRAY(SELECT %(ticket_id)s::bigint UNION ALL
+                                  SELECT o.ticket_id FROM service.ticket o WHERE o.merged_into = %(ticket_id)s))
 
 -- name: get_conversation
 SELECT t.ticket_id, c.last_in_at, c.last_out_at, c.awaiting_since, r.message_id AS read_up_to,
        (SELECT count(*) FROM (SELECT FROM service.message m
-                              WHERE m.ticket_id = t.ticket_id AND m.message_id > coalesce(r.message_id, 0)
+                              WHERE m.ticket_id = ANY (ARRAY(SELECT %(ticket_id)s::bigint UNION ALL
+                                    SELECT o.ticket_id FROM service.ticket o WHERE o.merged_into = %(ticket_id)s))
+                                AND m.message_id > coalesce(r.message_id, 0)
                                 AND m.author_key <> %(reader)s
                               LIMIT 1000) few) AS unread
 FROM service.ticket t

@@ -36,11 +36,14 @@ JOIN service.file_content c USING (owner, sha256)
 WHERE f.file_id = %(file_id)s
 
 -- name: list_files_of_ticket
+-- Of the case and of those that went into it.
 SELECT f.file_id, f.name, f.media_type, f.size_bytes, encode(f.sha256, 'hex') AS sha256, f.ticket_id, f.asset_id, a.serial,
        f.audience, f.owner, f.uploaded_by, f.at, f.attached_at IS NOT NULL AS attached
 FROM service.file f
 LEFT JOIN service.asset a USING (asset_id)
-WHERE f.ticket_id = %(ticket_id)s AND f.file_id > %(after_id)s
+WHERE f.ticket_id = ANY (ARRAY(SELECT %(ticket_id)s::bigint UNION ALL
+                                  SELECT o.ticket_id FROM service.ticket o WHERE o.merged_into = %(ticket_id)s))
+  AND f.file_id > %(after_id)s
 ORDER BY f.file_id
 LIMIT %(fetch)s
 

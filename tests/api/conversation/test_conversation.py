@@ -25,6 +25,7 @@ class Case:
         self.agent, self.lead = api.client("agent"), api.client("admin")
         customer = self.agent.post("/v1/customers", {"name": "Hotel Post", "language": "de"})
         other = self.agent.post("/v1/customers", {"name": "Other"})
+        self.customer_id = customer["customer_id"]
         self.agent.post("/v1/product-models", {"code": "HD-5", "name": "HD 5", "kind": "washer", "components": []})
         self.agent.post("/v1/assets", {"serial": "HD5-1", "model": "HD-5", "installed_at": "2025-01-01T00:00:00Z"})
         with connect(api.database_url) as connection:
@@ -116,7 +117,18 @@ def test_a_waiting_case_goes_on_when_the_customer_writes(case) -> None:
     assert case.agent.get(f"/v1/tickets/{case.ticket_id}")["state"] == "waiting_customer"
     case.say(case.customer, "HD5-1", 2)
     assert case.agent.get(f"/v1/tickets/{case.ticket_id}")["state"] == "open"
+    # Merged, it goes on in the other case, where all of it is read.
+    body = {"kind": "repair", "serial": "HD5-1", "title": "The same again", "customer_id": case.customer_id}
+    survivor = case.agent.post("/v1/tickets", body, now=NOW)["ticket_id"]
+    case.agent.post(case.path("merge"), {"into": survivor}, now=NOW)
+    gone = refused(case.say, case.customer, "hello?")
+    assert (gone.type, gone.problem["merged_into"]) == ("/problems/conversation-over", survivor)
+    case.ticket_id = survivor
+    case.say(case.customer, "And it smells.", 3)
+    assert bodies(case.customer, case.path()) == ["Which serial number?", "HD5-1", "And it smells."]
+    assert case.agent.get(case.path("conversation"))["unread"] == 2
     case.agent.post(case.path("transitions"), {"to": "cancelled"}, now=NOW)
+    assert case.agent.get("/v1/conversations")["items"] == []
     over = refused(case.say, case.customer, "One more thing")
     assert (over.status, over.type) == (409, "/problems/conversation-over")
     case.agent.post(case.path("notes"), {"body": "Called; all is well."})
