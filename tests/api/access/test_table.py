@@ -2,10 +2,14 @@
 
 import http.client
 import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
-from api.conventions.roles import ROLES
+from api.conventions.roles import ROLES, Role
 from tests.api.access.endpoints import Row, declared, line_of, routes, rows
 
+# So many ask at once, that one may be answered while another's query is under way.
+CALLERS = 4
 # Nothing has these; what is refused is refused before anybody looks.
 NOBODYS = {"serial": "NOWHERE-1", "sku": "NOWHERE", "code": "nowhere", "name": "nowhere"}
 
@@ -33,21 +37,33 @@ def test_the_routes_say_what_the_table_says() -> None:
 
 def test_every_cell_over_http(api, keys) -> None:
     """A refused role gets 403, nobody at all 401; who is allowed gets anything else, even if only 404 or 422."""
-    wrong: list[str] = []
-    connection = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=30)
-    for row in rows().values():
-        for role in (None,) if row.open else (None, *ROLES):
-            status, text = asked(connection, row, keys[role] if role else None)
-            if row.open:
-                # It may well say that this is no valid login; but it never asks for an API key.
-                right = "/problems/api-key-missing" not in text and "/problems/forbidden" not in text
-            elif role is None:
-                right = status == 401
-            else:
-                right = (status == 403) == (row.cell(role) == "refused") and status != 401
-            if not right or status >= 500:
-                wrong.append(f"{row.method} {row.path} as {role}: {status} {text[:200]}")
-    assert wrong == []
+
+    def wrong_cells(part: list[Row]) -> list[str]:
+        connection = http.client.HTTPConnection(api.url.removeprefix("http://"), timeout=60)
+        return [fault for row in part for role in cells(row) if (fault := wrong_cell(connection, row, role, keys))]
+
+    everything = list(rows().values())
+    with ThreadPoolExecutor(CALLERS) as callers:
+        found = callers.map(wrong_cells, [everything[start::CALLERS] for start in range(CALLERS)])
+        assert [fault for part in found for fault in part] == []
+
+
+def cells(row: Row) -> tuple[Role | None, ...]:
+    """Whom to ask a row as; None is somebody without a key."""
+    return (None,) if row.open else (None, *ROLES)
+
+
+def wrong_cell(connection: http.client.HTTPConnection, row: Row, role: Role | None, keys: Mapping[str, str]) -> str:
+    """What is wrong with an answer; empty if nothing is."""
+    status, text = asked(connection, row, keys[role] if role else None)
+    if row.open:
+        # It may well say that this is no valid login; but it never asks for an API key.
+        right = "/problems/api-key-missing" not in text and "/problems/forbidden" not in text
+    elif role is None:
+        right = status == 401
+    else:
+        right = (status == 403) == (row.cell(role) == "refused") and status != 401
+    return "" if right and status < 500 else f"{row.method} {row.path} as {role}: {status} {text[:200]}"
 
 
 def asked(connection: http.client.HTTPConnection, row: Row, key: str | None) -> tuple[int, str]:
