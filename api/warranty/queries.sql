@@ -28,8 +28,11 @@ WHERE w.term_id = %(term_id)s
 
 -- name: terms_of_asset
 SELECT w.term_id, w.name, w.starts_on, w.ends_on, w.source, w.component, w.meter_metric, w.meter_limit, w.parts,
-       w.labour, w.travel, w.policy_id, w.conditions
+       w.labour, w.travel, w.policy_id, w.conditions, p.code AS policy, p.version AS policy_version, w.contract_id,
+       w.extension_id,
+       (SELECT t.ticket_id FROM service.ticket t WHERE t.term_id = w.term_id) AS ticket_id
 FROM service.warranty_term w
+LEFT JOIN service.warranty_policy p USING (policy_id)
 WHERE w.asset_id = %(asset_id)s AND w.withdrawn_at IS NULL
 ORDER BY w.term_id
 
@@ -37,7 +40,9 @@ ORDER BY w.term_id
 -- All that is known of the machine and its owner when somebody asks about a day.
 SELECT a.asset_id, coalesce(s.time_zone, 'UTC') AS time_zone, a.installed_at, a.customer_id, c.kind AS customer_kind,
        coalesce(s.country, c.country) AS country,
-       EXISTS (SELECT FROM service.warranty_pending n WHERE n.asset_id = a.asset_id AND n.due_at <= %(now)s) AS pending
+       EXISTS (SELECT FROM service.warranty_pending n WHERE n.asset_id = a.asset_id AND n.due_at <= %(now)s) AS pending,
+       EXISTS (SELECT FROM service.component k WHERE k.model_id = a.model_id AND k.name = %(component)s) AS has_component,
+       EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = %(ticket_id)s AND t.asset_id = a.asset_id) AS has_ticket
 FROM service.asset a
 LEFT JOIN service.site s USING (site_id)
 LEFT JOIN service.customer c ON c.customer_id = a.customer_id
@@ -59,16 +64,12 @@ SELECT (SELECT max((o.from_at AT TIME ZONE %(time_zone)s)::date) FROM service.as
                OR (d.ticket_id IS NULL AND (d.component IS NULL OR d.component = %(component)s)))
         ORDER BY d.denial_id DESC LIMIT 1) AS denial
 
--- name: component_of_asset
-SELECT 1 AS there
-FROM service.asset a JOIN service.component c ON c.model_id = a.model_id
-WHERE a.asset_id = %(asset_id)s AND c.name = %(component)s
-
--- name: ticket_of_asset
-SELECT 1 AS there FROM service.ticket WHERE ticket_id = %(ticket_id)s AND asset_id = %(asset_id)s
-
--- name: metric_ids
-SELECT metric_id, name FROM telemetry.metric WHERE name = ANY(%(names)s)
+-- name: latest_meters
+-- `due_from`: readings from that hour on may not be in telemetry.latest yet; null when all are.
+SELECT m.metric_id, m.name, l.time, l.value, (SELECT min(q.bucket) FROM telemetry.rollup_due q) AS due_from
+FROM telemetry.metric m
+LEFT JOIN telemetry.latest l ON l.asset_id = %(asset_id)s AND l.metric_id = m.metric_id
+WHERE m.name = ANY(%(names)s)
 
 -- name: meter_before
 -- A meter's last value before an instant, from wherever it is still kept; each branch is one probe of an index.

@@ -149,10 +149,14 @@ async def question(
     Raises:
         Problem: 404 for an unknown asset; 422 for a component or a case that it does not have.
     """
-    found = await (await call.connection.execute(SQL["case_of_asset"], {"serial": serial, "now": call.now})).fetchone()
+    asked = {"serial": serial, "component": component, "ticket_id": ticket_id, "now": call.now}
+    found = await (await call.connection.execute(SQL["case_of_asset"], asked)).fetchone()
     if found is None:
         raise Problem.not_found("asset", serial)
-    await _require(call, serial, {"asset_id": found["asset_id"], "component": component, "ticket_id": ticket_id})
+    if component is not None and not found["has_component"]:
+        raise Problem.bad_field("query.component", f"the model of {serial} has no component {component}")
+    if ticket_id is not None and not found["has_ticket"]:
+        raise Problem.bad_field("query.ticket_id", f"{serial} has no ticket {ticket_id}")
     zone = ZoneInfo(found["time_zone"])
     if on is None:
         on = call.now.astimezone(zone).date()
@@ -177,7 +181,8 @@ async def question(
         denial=None if day["denial"] is None else Denial(**day["denial"]),
     )
     judgement = judge(terms, case)
-    deciding = None if judgement.term is None else WarrantyTerm(**await get_term(call, judgement.term.term_id))
+    term_id = None if judgement.term is None else judgement.term.term_id
+    deciding = next((WarrantyTerm(**row, serial=serial) for row in rows if row["term_id"] == term_id), None)
     return _answer(serial, case, judgement, deciding, _evidence(case, len(terms), read, day["purchased_on"]))
 
 
@@ -194,16 +199,7 @@ def _evidence(case: Case, terms: int, read: list[MeterReading], purchased_on: da
     )
 
 
-async def _require(call: Call, serial: str, key: Mapping[str, Any]) -> None:
-    component, ticket_id = key["component"], key["ticket_id"]
-    if component is not None and await _nothing(call, "component_of_asset", key):
-        raise Problem.bad_field("query.component", f"the model of {serial} has no component {component}")
-    if ticket_id is not None and await _nothing(call, "ticket_of_asset", key):
-        raise Problem.bad_field("query.ticket_id", f"{serial} has no ticket {ticket_id}")
-
-
-async def _nothing(call: Call, query: str, key: Mapping[str, Any]) -> bool:
-    return await (await call.connection.execute(SQL[query], key)).fetchone() is None
+_COLUMNS = frozenset(Term.__dataclass_fields__) - {"conditions"}
 
 
 def _term(row: Mapping[str, Any]) -> Term:
@@ -211,7 +207,7 @@ def _term(row: Mapping[str, Any]) -> Term:
     conditions: dict[str, Any] = {
         name: frozenset(value) if isinstance(value, list) else value for name, value in given.items()
     }
-    columns = {name: value for name, value in row.items() if name != "conditions"}
+    columns: dict[str, Any] = {name: row[name] for name in _COLUMNS}
     return Term(**columns, conditions=Conditions(**conditions))
 
 
@@ -238,12 +234,17 @@ async def _meters(
     asked = [name for name in limits if name not in given]
     rows = []
     if asked:
-        rows = await (await call.connection.execute(SQL["metric_ids"], {"names": asked})).fetchall()
+        parameters = {"asset_id": asset_id, "names": asked}
+        rows = await (await call.connection.execute(SQL["latest_meters"], parameters)).fetchall()
     known: dict[str, DictRow] = {}
     for row in rows:
-        key = {"asset_id": asset_id, "metric_id": row["metric_id"], "before": before}
-        # Planned for this very instant: a plan for any would open every day there is.
-        reading = await (await call.connection.execute(SQL["meter_before"], key, prepare=False)).fetchone()
+        latest_is_known = row["due_from"] is None or row["due_from"] >= before
+        if latest_is_known and (row["time"] is None or row["time"] < before):
+            reading = None if row["time"] is None else row
+        else:
+            key = {"asset_id": asset_id, "metric_id": row["metric_id"], "before": before}
+            # Planned for this very instant: a plan for any would open every day there is.
+            reading = await (await call.connection.execute(SQL["meter_before"], key, prepare=False)).fetchone()
         if reading is not None:
             known[row["name"]] = reading
     readings = []
