@@ -284,4 +284,4 @@ CREATE INDEX visit_report_pdf_file_id ON service.visit_report (pdf_file_id);
 CALL service.guard('service.visit_report',
     '((SELECT service.scope_customer_id()) IS NULL OR frozen_at IS NOT NULL) '
     'AND EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_report.visit_id)',
-    'visit_id', personal => ARRAY['signed_by_name', 'content', 'frozen']);
+    'visit_id', personal => ARRAY['signed_by_name']);
