@@ -149,3 +149,24 @@ def test_ladders(desk) -> None:
     )
     desk.open()
     assert desk.run(1001)["escalations"] == 1
+
+
+def test_the_duty_and_the_desk_at_once_wait_for_one_another_in_no_circle(desk, at_once) -> None:
+    """Both lock the case first, then its clocks, then its escalations: nothing is refused for want of a lock."""
+    cases = [desk.open() for _ in range(6)]
+    desk.run(801)
+
+    def work(client, job) -> dict:
+        what, case = job
+        if what == "duty":
+            return client.post("/v1/duties/run", {}, now=after(1001))
+        if what == "say":
+            return client.post(f"/v1/tickets/{case}/messages", {"body": "Soon."}, now=after(1001))
+        return client.post(f"/v1/tickets/{case}/transitions", {"to": what}, now=after(1001))
+
+    jobs = [("duty", 0), *((what, case) for case in cases for what in ("say", "in_progress"))]
+    answers = at_once(work, jobs)
+    assert [answer for answer in answers if not isinstance(answer, dict)] == []
+    desk.run(1002)
+    rows = desk.rows("SELECT count(*) AS steps FROM service.escalation_step")
+    assert rows == [{"steps": 2 * len(cases)}]
