@@ -234,13 +234,9 @@ def create_app(
     app.state.duties = DUTIES
     app.state.largest_file_bytes = largest_file_bytes
     app.state.entrance = entrance or Entrance()
-    app.state.survey = Survey()
     app.state.provisioning = provisioning or Provisioning()
     app.state.probes = Probes("api", seen.watchdog, {"database": database_check(database_url, "api")}, seen.clock)
-    app.state.render_metrics = render_from(seen.registry)
-    app.add_middleware(Tracing, metrics=seen.metrics, clock=seen.clock)
-    _furnish(app)
-    return app
+    return _furnish(app, seen)
 
 
 async def _check_if_rested(connection: AsyncConnection[DictRow]) -> None:
@@ -264,7 +260,11 @@ def _pool(database_url: str, connections: int) -> AsyncConnectionPool[AsyncConne
     )
 
 
-def _furnish(app: RoomyApi) -> None:
+def _furnish(app: RoomyApi, seen: Observed) -> RoomyApi:
+    app.state.render_metrics = render_from(seen.registry)
+    app.add_middleware(Tracing, metrics=seen.metrics, clock=seen.clock)
+    app.state.survey = Survey()
     problems.install(app)
     app.furnish(ROUTERS)
     app.openapi = document_calls(app)  # type: ignore[method-assign] # FastAPI's own way to add to the document
+    return app

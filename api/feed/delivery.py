@@ -28,7 +28,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from api.conventions.webhooks import ANSWER_WITHIN_S, CONNECT_WITHIN_S, post_signed
 from api.feed import rules
-from api.feed.service import SQL, give_positions
+from api.feed.repository import SQL, give_positions
 
 BATCH = 50
 WEBHOOKS_AT_ONCE = 4

@@ -29,9 +29,6 @@ WHERE f.position > %(after_id)s
 ORDER BY f.position
 LIMIT %(fetch)s
 
--- name: last_position
-SELECT coalesce(max(position), 0) AS position FROM service.feed
-
 -- name: insert_webhook
 WITH made AS (
     INSERT INTO service.webhook (name, url, secret, types, created_at)

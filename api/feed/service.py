@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from api.alerts.rules import new_secret, webhook_fault
@@ -13,33 +12,10 @@ from api.conventions.pages import decode_cursor, encode_cursor
 from api.conventions.problems import Problem
 from api.feed import rules
 from api.feed.models import NewWebhook, WebhookChange
-from careloop.database.queries import load_queries
+from api.feed.repository import SQL, give_positions
 
-SQL = load_queries("api.feed")
-
-BATCH = 2000
 # How long messages are signed with the secret before, too.
 OLD_SECRET_FOR = timedelta(hours=24)
-
-
-async def give_positions(connection: AsyncConnection[DictRow]) -> None:
-    """Give every change that is committed its place in the feed; nothing when another process is at it.
-
-    The mark moves only by what was known before the places were given: what commits in between is found next time.
-    """
-    claimed = await (await connection.execute(SQL["try_numbering"])).fetchone()
-    if claimed is None or not claimed["mine"]:
-        return
-    mark = await (await connection.execute(SQL["read_mark"])).fetchone()
-    if mark is None:
-        raise LookupError("service.feed_mark has no row")
-    while True:
-        values = {"settled_id": mark["settled_id"], "batch": BATCH}
-        given = await connection.execute(SQL["give_positions"], values)
-        if given.rowcount < BATCH:
-            break
-    if mark["over"]:
-        await connection.execute(SQL["set_mark"], {"settled_id": mark["next_id"]})
 
 
 async def list_events(call: Call, after_id: int, limit: int) -> dict[str, Any]:
