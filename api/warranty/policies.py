@@ -20,8 +20,8 @@ from careloop.database.queries import load_queries
 
 SQL = load_queries("api.warranty")
 
-# So many machines a round of the duty.
-BATCH = 500
+# So many machines a round of the duty; they are locked until it ends.
+BATCH = 200
 # A machine that has not said anything yet is looked at again after this.
 AWAIT_READING = timedelta(days=1)
 

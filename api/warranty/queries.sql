@@ -40,7 +40,8 @@ ORDER BY w.term_id
 -- All that is known of the machine and its owner when somebody asks about a day.
 SELECT a.asset_id, coalesce(s.time_zone, 'UTC') AS time_zone, a.installed_at, a.customer_id, c.kind AS customer_kind,
        coalesce(s.country, c.country) AS country,
-       EXISTS (SELECT FROM service.warranty_pending n WHERE n.asset_id = a.asset_id AND n.due_at <= %(now)s) AS pending,
+       EXISTS (SELECT FROM service.warranty_pending n WHERE n.asset_id = a.asset_id AND n.due_at <= %(now)s)
+           AND EXISTS (SELECT FROM service.warranty_policy) AS pending,
        EXISTS (SELECT FROM service.component k WHERE k.model_id = a.model_id AND k.name = %(component)s) AS has_component,
        EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = %(ticket_id)s AND t.asset_id = a.asset_id) AS has_ticket
 FROM service.asset a

@@ -361,7 +361,6 @@ CREATE INDEX supplier_claim_state ON service.supplier_claim (state, claim_id);
 CREATE INDEX supplier_claim_asset ON service.supplier_claim (asset_id, claim_id);
 CREATE INDEX supplier_claim_ticket ON service.supplier_claim (ticket_id);
 CREATE INDEX supplier_claim_deadline ON service.supplier_claim (deadline) WHERE state = 'draft';
-CREATE INDEX replacement_component ON service.replacement (asset_id, component, replaced_at DESC);
 
 -- Who sees what -----------------------------------------------------------------------------------
 
