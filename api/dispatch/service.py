@@ -252,9 +252,12 @@ async def recall(call: Call, job_id: int, reason: str) -> DictRow:
     """Take a job back from its technician: the appointment is off, the parts stay reserved, the job waits.
 
     Raises:
-        Problem: 404; 409 when the job is not with a technician.
+        Problem: 404; 409 when the job is not with a technician, or in the workshop.
     """
     job, ticket = await _lock(call, job_id, "recall")
+    if job["visit"] is None:
+        detail = f"job {job_id} is done in the workshop; there is no appointment to call off"
+        raise Problem.conflict("job-in-workshop", detail, job_id=job_id)
     await call.connection.execute(SQL["call_off_visit"], {"job_id": job_id, "now": call.now})
     job = await _move(call, job, ticket, "recall", waiting_reason=reason, note={"reason": reason})
     await _announce(call, job, "job.waiting", str(job["version"]), rules.waiting_message(job, reason))

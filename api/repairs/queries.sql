@@ -124,7 +124,8 @@ LIMIT %(fetch)s
 SELECT r.*, a.serial
 FROM service.repair r
 JOIN service.asset a USING (asset_id)
-WHERE r.repair_id = ANY (SELECT repair_id FROM service.shipment WHERE tracking_number = %(label)s)
+WHERE r.repair_id = ANY (SELECT repair_id FROM service.shipment
+                         WHERE tracking_number = %(label)s AND tracking_number <> '')
   AND r.repair_id > %(after_id)s
 ORDER BY r.repair_id
 LIMIT %(fetch)s

@@ -122,7 +122,7 @@ CREATE TABLE service.shipment (
     CHECK ((method = 'pickup') = (pickup_from IS NOT NULL))
 );
 CREATE INDEX shipment_repair ON service.shipment (repair_id, shipment_id);
-CREATE UNIQUE INDEX shipment_tracking ON service.shipment (carrier, tracking_number) WHERE tracking_number <> '';
+CREATE UNIQUE INDEX shipment_tracking ON service.shipment (tracking_number, carrier) WHERE tracking_number <> '';
 CREATE INDEX shipment_label_file_id ON service.shipment (label_file_id);
 
 CREATE TABLE service.repair_cost (

@@ -144,6 +144,24 @@ def test_quotes_expire_by_duty_once(till, now):
         assert till.agent.get(f"/v1/tickets/{quote['ticket_id']}")["state"] == "open"
 
 
+def test_of_many_answers_at_once_one_counts(till, at_once, now):
+    ticket_id = till.ticket()
+    quote = till.sent(ticket_id)
+    said = {"given_by": "Ann", "channel": "phone", "how_obtained": "call"}
+    bodies = [("accept", {**said, "text_sha256": quote["text_sha256"]}), ("decline", {**said, "reason": "dear"})] * 3
+
+    def answer(client, wanted):
+        return client.post(f"/v1/quotes/{quote['quote_id']}/{wanted[0]}", wanted[1], now=now)
+
+    answers = at_once(answer, bodies)
+    counted = [given for given in answers if isinstance(given, dict)]
+    assert len(counted) == 1
+    assert {given.type for given in answers if not isinstance(given, dict)} == {"/problems/quote-state"}
+    accepted = 11_900 if counted[0]["state"] == "accepted" else 0
+    assert till.balance(ticket_id)["accepted_minor"] == accepted
+    assert till.rows("SELECT count(*) AS n FROM service.quote_consent")[0]["n"] == 1
+
+
 def test_every_action_in_every_state(till, refusal):
     """The table pair by pair over HTTP; `expire` and `supersede` are done by the duty and by newer quotes."""
     actions = ("send", "accept", "decline", "withdraw")

@@ -26,16 +26,7 @@ def test_a_central_repair_costs_the_customer_nothing_and_its_whole_cost_is_known
     assert "Van fetches the machine on 2026-07-07" in bench.alerts("repair.moved")[-1]["body"]
     bench.agent.post(f"{path}/loan", {"loaner_id": loaner["loaner_id"], "due_back_on": "2026-07-20"}, now=now)
 
-    other = refusal(bench.act, repair, "receive", serial="K5-NEW")
-    assert (other.type, other.problem["expected"]) == ("/problems/another-machine", "K5-OLD")
-    photo = bench.agent._http.post(
-        "/v1/files?name=box.png", content=b"\x89PNG\r\n\x1a\n" + b"\0" * 32, headers={"Careloop-Now": now.isoformat()}
-    ).json()["file_id"]
-    unknown = refusal(bench.act, repair, "receive", photo_file_ids=[photo, 999])
-    assert unknown.problem["errors"][0]["field"] == "body.photo_file_ids.1"
-    repair = bench.act(repair, "receive", photo_file_ids=[photo], accessories=[{"name": "hose"}])
-    assert repair["parcel"]["photo_file_ids"] == [photo]
-    assert bench.customer.get(f"/v1/files/{photo}")["ticket_id"] == repair["ticket_id"]
+    repair = _arrived(bench, refusal, repair, now)
     repair = bench.act(repair, "diagnose", labour_minutes=20, component="motor", cause="misuse")
     assert (repair["bearer"], repair["warranty"]["covered"]) == ("maker", False)
     assert refusal(bench.act, repair, "quote").type == "/problems/no-quote-needed"
@@ -61,6 +52,26 @@ def test_a_central_repair_costs_the_customer_nothing_and_its_whole_cost_is_known
     bench.agent.post(f"/v1/loans/{loan['loan_id']}/return", {"condition": "clean"}, now=now + 3 * DAY)
     assert bench.act(repair, "close")["state"] == "closed"
 
+    _costs(bench, refusal, path)
+
+
+def _arrived(bench, refusal, repair, now):
+    """The machine came, with a photo; another one, or a photo of nobody's, is refused."""
+    other = refusal(bench.act, repair, "receive", serial="K5-NEW")
+    assert (other.type, other.problem["expected"]) == ("/problems/another-machine", "K5-OLD")
+    photo = bench.agent._http.post(
+        "/v1/files?name=box.png", content=b"\x89PNG\r\n\x1a\n" + b"\0" * 32, headers={"Careloop-Now": now.isoformat()}
+    ).json()["file_id"]
+    unknown = refusal(bench.act, repair, "receive", photo_file_ids=[photo, 999])
+    assert unknown.problem["errors"][0]["field"] == "body.photo_file_ids.1"
+    repair = bench.act(repair, "receive", photo_file_ids=[photo], accessories=[{"name": "hose"}])
+    assert repair["parcel"]["photo_file_ids"] == [photo]
+    assert bench.customer.get(f"/v1/files/{photo}")["ticket_id"] == repair["ticket_id"]
+    return repair
+
+
+def _costs(bench, refusal, path):
+    """Parts at cost, time, freight both ways and the loaner, by kind and together; none of it the customer's."""
     entered = bench.agent.post(f"{path}/costs", {"description": "Customs", "amount_minor": 77, "currency": "CHF"})
     assert {(cost["kind"], cost["currency"]): cost["amount_minor"] for cost in entered["sums"]} == {
         ("part", "EUR"): 9_000 + 2 * 150,
@@ -229,3 +240,29 @@ def test_two_at_once_give_one_success(bench, api, at_once, now):
     assert {answer.type for answer in answers if not isinstance(answer, dict)} == {"/problems/repair-state"}
     moves = bench.rows("SELECT thing FROM service.change WHERE to_state = 'cancelled' ORDER BY thing")
     assert [move["thing"] for move in moves] == ["repair", "ticket"], "once each"
+
+
+def test_a_partner_repairs_its_own_case_and_sees_no_other(bench, api, refusal, now):
+    ours, theirs = (bench.lead.post("/v1/providers", {"code": code, "name": code})["provider_id"] for code in "AB")
+    repair = bench.repair("K5-NEW")
+    bench.agent.post(f"/v1/tickets/{repair['ticket_id']}/assign", {"provider_id": ours}, now=now)
+    path = f"/v1/repairs/{repair['repair_id']}"
+    with (
+        api.scoped_client("technician", provider_id=ours) as technician,
+        api.scoped_client("partner_manager", provider_id=theirs) as stranger,
+    ):
+        bench.agent = technician
+        for action in ("receive", "diagnose", "parts", "start", "finish"):
+            repair = bench.act(repair, action)
+        # In the workshop there is no appointment to call off: nobody is to drive.
+        with api.client("dispatcher") as dispatcher:
+            recall = f"/v1/jobs/{repair['job_id']}/recall"
+            refused = refusal(dispatcher.post, recall, {"reason": "rain"}, now=now)
+        assert refused.type == "/problems/job-in-workshop"
+        repair = bench.act(bench.act(bench.test(repair, passed=True), "ship"), "deliver")
+        assert technician.get(f"{path}/costs")["sums"][0] == {"kind": "", "currency": "EUR", "amount_minor": 13_200}
+        for wanted in (path, f"{path}/costs", f"/v1/tickets/{repair['ticket_id']}/balance"):
+            assert refusal(stranger.get, wanted).status == 404
+        assert refusal(stranger.post, f"{path}/close", {}).status == 404
+        assert list(stranger.pages("/v1/repairs")) == []
+        assert [row["state"] for row in technician.pages("/v1/repairs")] == ["delivered"]
