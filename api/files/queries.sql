@@ -12,6 +12,10 @@ ORDER BY file_id
 LIMIT 1
 FOR UPDATE
 
+-- name: count_waiting
+SELECT count(*) AS waiting
+FROM (SELECT FROM service.file WHERE owner = %(owner)s AND attached_at IS NULL LIMIT %(most)s) few
+
 -- name: touch_file
 UPDATE service.file SET at = %(now)s WHERE file_id = %(file_id)s
 

@@ -18,6 +18,8 @@ SQL = load_queries("api.files")
 # How long a file waits to be taken by something.
 ORPHANS_LIVE = timedelta(days=1)
 BATCH = 500
+# Files of one sender that nothing has taken.
+MOST_WAITING = 200
 
 
 async def upload(call: Call, name: str, content: bytes) -> tuple[DictRow, bool]:
@@ -27,7 +29,7 @@ async def upload(call: Call, name: str, content: bytes) -> tuple[DictRow, bool]:
         Its row, and whether it is new: the same bytes under the same name that wait already are the same file.
 
     Raises:
-        Problem: 415 when it is nothing we take, by its bytes; 422 when it is empty.
+        Problem: 409 when too many wait already; 415 when it is nothing we take, by its bytes; 422 when it is empty.
     """
     if not content:
         raise Problem.bad_field("body", "is empty; send the file's bytes as the body")
@@ -40,8 +42,18 @@ async def upload(call: Call, name: str, content: bytes) -> tuple[DictRow, bool]:
     if waiting is not None:
         await call.connection.execute(SQL["touch_file"], {**key, "file_id": waiting["file_id"]})
         return await get_file(call, waiting["file_id"]), False
+    await _require_room(call)
     file_id = await _insert(call, name, media_type, content, sha256)
     return await get_file(call, file_id), True
+
+
+async def _require_room(call: Call) -> None:
+    """Refuse more files of a sender whose files nothing takes: they would only fill the database for a day."""
+    key = {"owner": call.principal.key, "most": MOST_WAITING}
+    row = await (await call.connection.execute(SQL["count_waiting"], key)).fetchone()
+    if row is not None and row["waiting"] >= MOST_WAITING:
+        message = f"{MOST_WAITING} files of yours wait to be attached; attach or withdraw some, or try again tomorrow"
+        raise Problem.conflict("too-many-waiting", message)
 
 
 def _judge(content: bytes, name: str) -> tuple[str | None, bytes]:

@@ -40,6 +40,7 @@ CREATE INDEX file_asset_id ON service.file (asset_id, file_id);
 CREATE INDEX file_customer_id ON service.file (customer_id);
 CREATE INDEX file_provider_id ON service.file (provider_id);
 CREATE INDEX file_orphan ON service.file (at) WHERE attached_at IS NULL;
+CREATE INDEX file_waiting ON service.file (owner) WHERE attached_at IS NULL;
 -- Papers of machines go with their file; that a machine changed hands stays.
 ALTER TABLE service.document ADD FOREIGN KEY (file_id) REFERENCES service.file ON DELETE CASCADE;
 ALTER TABLE service.asset_owner ADD FOREIGN KEY (proof_file_id) REFERENCES service.file ON DELETE SET NULL;

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from careloop.database.engine import connect
 from tests.api.files.test_rules import JPEG, PNG
 
 NOW = datetime(2026, 7, 1, 8, tzinfo=UTC)
@@ -99,8 +100,6 @@ def test_orphans_go_after_a_day_with_their_bytes(api, agent, case) -> None:
     service.now = NOW + timedelta(hours=25)
     assert service.post("/v1/duties/run").json()["orphaned-files"] == 1
     assert [service.get(f"/v1/files/{number}").status_code for number in (kept, orphan)] == [200, 404]
-    from careloop.database.engine import connect
-
     with connect(api.database_url) as connection:
         assert connection.execute("SELECT content FROM service.file_content").fetchall() == [{"content": JPEG}]
 
@@ -129,3 +128,10 @@ def test_what_is_too_large_or_of_another_type_is_refused(serve_api) -> None:
             agent.post(f"/v1/files/{number}/attach", {"ticket_id": 9}).json()["errors"][0]["field"] == "body.ticket_id"
         )
         assert agent.post(f"/v1/files/{number}/attach").status_code == 422
+        # Files that nothing takes may not fill the database.
+        with connect(api.database_url) as connection:
+            columns = "owner, sha256, media_type, size_bytes, uploaded_by, at"
+            copies = f"SELECT 'copy', {columns} FROM service.file, generate_series(2, 200)"
+            connection.execute(f"INSERT INTO service.file (name, {columns}) {copies}")
+        assert agent.send(PNG, "x.png").json()["type"] == "/problems/too-many-waiting"
+        assert agent.send(JPEG, "x.jpg").status_code == 200
