@@ -5,7 +5,7 @@ FOR NO KEY UPDATE
 
 -- name: series
 SELECT a.asset_id, m.metric_id
-FROM telemetry.asset a JOIN telemetry.metric m ON m.name = %(metric)s
+FROM service.asset a JOIN telemetry.metric m ON m.name = %(metric)s
 WHERE a.serial = %(serial)s
 
 -- name: exceeded_raw

@@ -6,6 +6,8 @@ FROM telemetry.agent_state s
 LEFT JOIN telemetry.agent_report r USING (agent_id)
 WHERE s.agent_id > %(after_name)s AND NOT s.detail ? 'gateway'
   AND (%(online)s::boolean IS NULL OR s.online = %(online)s)
+  -- Who sees a part only sees the agents that are machines of that part.
+  AND (NOT %(scoped)s::boolean OR EXISTS (SELECT FROM service.asset a WHERE a.serial = s.agent_id))
 ORDER BY s.agent_id
 LIMIT %(fetch)s
 
@@ -15,6 +17,9 @@ SELECT s.agent_id, s.online, s.agent_version AS version, coalesce(r.config_versi
 FROM telemetry.agent_state s
 LEFT JOIN telemetry.agent_report r USING (agent_id)
 WHERE s.agent_id = %(agent_id)s AND NOT s.detail ? 'gateway'
+
+-- name: is_seen
+SELECT FROM service.asset WHERE serial = %(agent_id)s
 
 -- name: is_known
 -- It has connected, or is an asset that may.

@@ -22,7 +22,7 @@ DESK = [allow("agent")]
 @router.get("", dependencies=EVERYBODY)
 async def list_agents(page: CurrentNamePage, call: CurrentCall, online: bool | None = None) -> Page[Agent]:
     """Agents that have ever connected, by id; only those online, or offline, if wished."""
-    parameters = {**page.parameters, "online": online}
+    parameters = {**page.parameters, "online": online, "scoped": call.principal.scoped}
     rows = await (await call.connection.execute(service.SQL["list_agents"], parameters)).fetchall()
     return Page[Agent].model_validate(page.page(rows, "agent_id"))
 
@@ -62,6 +62,7 @@ async def create_command(agent_id: Serial, body: NewCommand, call: CurrentCall, 
 @router.get("/{agent_id}/commands", dependencies=EVERYBODY)
 async def list_commands(agent_id: Serial, page: CurrentPage, call: CurrentCall) -> Page[CommandSummary]:
     """An agent's commands, oldest first; what each brought is read by its id."""
+    await service.require_seen(call, agent_id)
     parameters = {**page.parameters, "agent_id": agent_id, "now": call.now}
     rows = await (await call.connection.execute(service.SQL["list_commands"], parameters)).fetchall()
     return Page[CommandSummary].model_validate(page.page(rows, "number"))

@@ -17,12 +17,23 @@ from careloop.database.queries import load_queries
 SQL = load_queries("api.remote")
 
 
+async def require_seen(call: Call, agent_id: str) -> None:
+    """Refuse somebody who sees a part only an agent that is no machine of that part.
+
+    Raises:
+        Problem: 404.
+    """
+    if call.principal.scoped and await _row(call, "is_seen", {"agent_id": agent_id}) is None:
+        raise Problem.not_found("agent", agent_id)
+
+
 async def get_agent(call: Call, agent_id: str) -> DictRow:
     """One agent.
 
     Raises:
         Problem: 404 when it has never connected.
     """
+    await require_seen(call, agent_id)
     row = await _row(call, "get_agent", {"agent_id": agent_id})
     if row is None:
         raise Problem.not_found("agent", agent_id)

@@ -59,6 +59,9 @@ GRANT USAGE ON SCHEMA service, telemetry, prediction, scheduling TO careloop_sco
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA service TO careloop_scoped;
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.audit, service.change, service.guarded FROM careloop_scoped;
 GRANT SELECT ON ALL TABLES IN SCHEMA telemetry, prediction TO careloop_scoped;
+-- These show everybody's and know no policies.
+REVOKE SELECT ON telemetry.asset, telemetry.desired_config, telemetry.issued_command, telemetry.replay_request,
+    telemetry.dead_letter, telemetry.message FROM careloop_scoped;
 
 -- TimescaleDB lets only the owner refresh a continuous aggregate, set policies and drop chunks, and runs policies as the
 -- owner, who must then be able to log in: without a password it still cannot, but the extension asks for the attribute.

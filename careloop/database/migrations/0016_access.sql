@@ -71,3 +71,7 @@ END
 $$;
 CREATE TRIGGER followed_by_users AFTER UPDATE OF provider_id ON service.technician
     FOR EACH ROW EXECUTE FUNCTION service.follow_technician();
+
+-- These show everybody's and know no policies; who sees a part only goes through service.asset and service's own tables.
+REVOKE SELECT ON telemetry.asset, telemetry.desired_config, telemetry.issued_command, telemetry.replay_request,
+    telemetry.dead_letter, telemetry.message FROM careloop_scoped;

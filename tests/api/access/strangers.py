@@ -19,7 +19,8 @@ AT = "2026-07-01T08:00:00Z"
 SERIAL = "STRANGER-1"
 
 # What a stranger has, by its name in paths. A new name in the path of a GET needs an entry here or in `ids`.
-PATHS = {"serial": SERIAL, "agent_id": SERIAL, "command_id": "f00dfeed-0000-4000-8000-000000000000"}
+COMMANDS = ("0dd0feed-0000-4000-8000-000000000000", "f00dfeed-0000-4000-8000-000000000000")
+PATHS = {"serial": SERIAL, "agent_id": SERIAL, "command_id": COMMANDS[True]}
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,12 @@ def _restart_numbers(connection: Connection) -> None:
 
 
 def _one(connection: Connection, table: str, values: dict[str, Any], number: str | None = None) -> int:
-    """Insert a row; its number."""
+    """Insert a row, into schema service if it does not say another; its number."""
+    table = table if "." in table else f"service.{table}"
     columns, places = ", ".join(values), ", ".join(["%s"] * len(values))
     returning = f" RETURNING {number} AS number" if number else ""
     cursor = connection.execute(
-        f"INSERT INTO service.{table} ({columns}) VALUES ({places}){returning}", [*values.values()]
+        f"INSERT INTO {table} ({columns}) VALUES ({places}){returning}", [*values.values()]
     )
     row = cursor.fetchone() if number else None
     return int(row["number"]) if row else 0
@@ -149,6 +151,14 @@ def _machine(connection: Connection, who: str, serial: str, ids: dict[str, int])
     _one(connection, "failure", failure, "failure_id")
     replacement = {"asset_id": asset, "component": "pump", "replaced_at": AT, "reason": "failure", "recorded_at": AT}
     _one(connection, "replacement", replacement, "replacement_id")
+    values = {"online": True, "agent_version": "1", "changed_at": AT, "detail": f'{{"seen": "{who}"}}'}
+    _one(connection, "telemetry.agent_state", {"agent_id": serial, **values})
+    _one(connection, "telemetry.event", {"time": AT, "asset_id": asset, "code": f"{who}-error"})
+    config = {"agent_id": serial, "settings": "{}", "hash": who, "changed_at": AT, "changed_by": who}
+    _one(connection, "agent_config", config)
+    command = {"agent_id": serial, "kind": "self_test", "issued_at": AT, "issued_by": who}
+    number = COMMANDS[serial == SERIAL]
+    _one(connection, "agent_command", {**command, "command_id": number, "expires_at": "2026-07-01T09:00:00Z"})
     term = {"asset_id": asset, "name": f"{who} term", "starts_on": "2026-01-01", "ends_on": "2027-12-31"}
     return {"asset_id": asset, "term_id": _one(connection, "warranty_term", term, "term_id")}
 

@@ -52,7 +52,7 @@ def test_a_configuration_is_set_first_without_and_then_with_the_version_seen(api
     assert (made.status_code, made.headers["ETag"]) == (200, '"1"')
     said = made.json()
     assert (said["settings"], said["state"], said["reported"], said["sent_at"]) == (SETTINGS, "pending", None, None)
-    assert said["changed_by"] == "test-desk"
+    assert said["changed_by"] == "test-agent"
     assert put(api, f"{AGENT}/config", {"settings": {}}).status_code == 428
     assert put(api, f"{AGENT}/config", {"settings": {}}, **{"If-Match": '"2"'}).status_code == 412
     changed = put(api, f"{AGENT}/config", {"settings": {}}, **{"If-Match": '"1"'})
