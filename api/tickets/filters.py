@@ -15,6 +15,7 @@ from api.tickets.rules import ACTIVE
 from careloop.database.queries import load_queries
 
 PIECES = load_queries("api.tickets", "lists.sql")
+_COLUMNS, *_ = PIECES.values()
 
 # So many rows does a page look at before it says: go on with `next`.
 SCAN = 4000
@@ -58,7 +59,7 @@ class Walk:
         """A page: parameters of the wish, `after_id`, `fetch`, `scan`, and `after_due` in the order of due dates."""
         order = _ORDER_OF_T[self.order]
         picked = "SELECT * FROM (" + self._page() + ") t WHERE " + self._fit() + order + " LIMIT %(fetch)s"  # noqa: S608 - pieces of ours, no words of callers
-        return PIECES["columns"] + " FROM (" + picked + ") t LEFT JOIN service.asset a USING (asset_id)" + order
+        return _COLUMNS + " FROM (" + picked + ") t LEFT JOIN service.asset a USING (asset_id)" + order
 
     def reached(self) -> LiteralString:
         """Where the rows looked at for a page end: the last one's number and due date, and how many (`looked_at`)."""

@@ -128,6 +128,8 @@ t.kind IN ('preventive', 'repair') AND t.state IN ('open', 'scheduled')
 NOT EXISTS (SELECT FROM service.job j WHERE j.ticket_id = t.ticket_id AND j.state NOT IN ('completed', 'cancelled'))
 
 -- name: fit_no_job_wanted
+-- As a value, because the planner may make a table of all open jobs to answer NOT EXISTS inside a NOT.
 NOT (t.kind IN ('preventive', 'repair') AND t.state IN ('open', 'scheduled')
      AND coalesce(t.service_mode, 'on_site') = 'on_site' AND t.asset_id IS NOT NULL
-     AND NOT EXISTS (SELECT FROM service.job j WHERE j.ticket_id = t.ticket_id AND j.state NOT IN ('completed', 'cancelled')))
+     AND (SELECT j.job_id FROM service.job j
+          WHERE j.ticket_id = t.ticket_id AND j.state NOT IN ('completed', 'cancelled') LIMIT 1) IS NULL)

@@ -55,6 +55,12 @@ CREATE INDEX ticket_due ON service.ticket (due_by, ticket_id)
 CREATE INDEX ticket_contact ON service.ticket (contact_id, ticket_id) WHERE contact_id IS NOT NULL;
 CREATE INDEX ticket_merged_into ON service.ticket (merged_into) WHERE merged_into IS NOT NULL;
 
+-- Filters of other lists that stood on no index (tests/api/test_list_plans.py).
+CREATE INDEX failure_by_component ON service.failure (component, failure_id);
+CREATE INDEX replacement_by_component ON service.replacement (component, replacement_id);
+CREATE INDEX stock_movement_warehouse ON service.stock_movement (warehouse_id, movement_id);
+CREATE INDEX satisfaction_score ON service.satisfaction (score, satisfaction_id) WHERE score IS NOT NULL;
+
 -- Whoever writes: what was seen at the opening stays as it was, and the time of the last change is kept.
 CREATE FUNCTION service.keep_ticket() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN

@@ -41,7 +41,9 @@ def open_many(desk, *wishes):
     return [desk.open_ticket({**base, **wish}, now=NOW)["ticket_id"] for wish in wishes]
 
 
-def test_lists_by_any_wish_built_in_and_saved(api, desk, log_in, sql) -> None:
+@pytest.fixture
+def five(desk, log_in):
+    """A user, and five tickets: of the first the user is the owner, the fourth waits, the fifth is resolved."""
     anna = log_in("agent")
     a, b, c, d, e = open_many(
         desk,
@@ -54,7 +56,11 @@ def test_lists_by_any_wish_built_in_and_saved(api, desk, log_in, sql) -> None:
     anna.post(f"/v1/tickets/{a}/claim", {}, now=NOW)
     desk.post(f"/v1/tickets/{e}/transitions", {"to": "resolved"}, now=NOW)
     desk.post(f"/v1/tickets/{d}/transitions", {"to": "waiting_customer"}, now=NOW)
+    return anna, (a, b, c, d, e)
 
+
+def test_lists_by_any_wish(desk, five) -> None:
+    anna, (a, b, c, d, e) = five
     for wish, expected in (
         ({}, [a, b, c, d, e]),
         ({"order": "newest"}, [e, d, c, b, a]),
@@ -87,7 +93,9 @@ def test_lists_by_any_wish_built_in_and_saved(api, desk, log_in, sql) -> None:
     assert ids(anna, filter="mine") == [a]
     assert ids(desk, filter="mine", owner=anna.user_id) == [a], "the query's own field holds"
 
-    # Pages, in every order.
+
+def test_lists_in_pages_in_every_order(desk, five) -> None:
+    _, (a, b, c, d, e) = five
     for order, expected in (("oldest", [a, b, c, d, e]), ("newest", [e, d, c, b, a]), ("due", [c, b, d])):
         seen, after = [], None
         while True:
@@ -112,7 +120,9 @@ def test_lists_by_any_wish_built_in_and_saved(api, desk, log_in, sql) -> None:
     ):
         assert refused(desk.get, "/v1/tickets", **query) == (422, field), query
 
-    # Saved lists.
+
+def test_saved_lists(api, desk, five) -> None:
+    anna, (a, b, *_) = five
     wish = {"queue": "north", "states": ["open"], "order": "newest"}
     own = anna.post("/v1/ticket-filters", {"name": "North", "wish": wish})
     assert (own["mine"], own["shared"], own["wish"]) == (True, False, wish)
