@@ -56,7 +56,7 @@ def test_an_accepted_metric_belongs_to_its_model(desk) -> None:
     model = desk.get("/v1/product-models/HD-5")
     assert {"name": "vibration", "unit": "mm/s"} in model["metrics"]
     made = put(desk, "mode", decision="ignored")
-    assert (made["review"], made["decided_by"], made["learned"]) == ("ignored", "test-desk", True)
+    assert (made["review"], made["decided_by"], made["learned"]) == ("ignored", "test-agent", True)
     assert list(desk.pages("/v1/metrics/pending")) == []
     # Decided again, the other way round.
     assert put(desk, "vibration", decision="ignored")["review"] == "ignored"

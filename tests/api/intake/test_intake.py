@@ -55,7 +55,7 @@ def test_a_replay_must_say_what_it_means(api, letters) -> None:
         with pytest.raises(ProblemError, match="there is no dead letter 77"):
             desk.post("/v1/dead-letters/replays", {"dead_letter_id": 77})
         asked = desk.post("/v1/dead-letters/replays", {"everything": True})
-        assert (asked["requested_by"], asked["finished_at"]) == ("test-desk", None)
+        assert (asked["requested_by"], asked["finished_at"]) == ("test-agent", None)
         assert list(desk.pages("/v1/dead-letters/replays")) == [asked]
     with api.client("technician") as technician, pytest.raises(ProblemError) as refused:
         technician.post("/v1/dead-letters/replays", {"everything": True})
