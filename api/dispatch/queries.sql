@@ -207,6 +207,9 @@ WHERE job_id = %(job_id)s AND state IN ('planned', 'confirmed', 'travelling')
 UPDATE service.visit SET state = 'completed', ended_at = %(now)s, version = version + 1
 WHERE job_id = %(job_id)s AND state IN ('planned', 'confirmed', 'travelling', 'started')
 
+-- name: visit_with_check_in
+SELECT visit_id FROM service.visit WHERE job_id = %(job_id)s AND state = 'started' AND checked_in_at IS NOT NULL
+
 -- name: call_off_visit
 -- A visit that was begun did take place, even if the work has to go on another day.
 UPDATE service.visit

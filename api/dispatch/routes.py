@@ -152,10 +152,10 @@ async def complete_job(job_id: Id, body: Completion, call: CurrentCall, response
     """Complete a job with its visit and its ticket.
 
     The parts kept for it leave the stock; with the outcome `no_fault_found`, or `parts_used` false, they go back. What
-    was replaced is a fact of its own: POST /v1/assets/{serial}/replacements.
+    was replaced is a fact of its own: POST /v1/assets/{serial}/replacements. A visit whose technician checked in is
+    completed by its report: POST /v1/visits/{visit_id}/complete.
     """
-    consume = rules.uses_parts(body.outcome, body.parts_used)
-    return _tagged(response, await service.finish_job(call, job_id, body.outcome, consume_parts=consume))
+    return _tagged(response, await service.complete(call, job_id, body.outcome, parts_used=body.parts_used))
 
 
 @router.post("/jobs/{job_id}/cancel", dependencies=DISPATCHERS)

@@ -276,6 +276,22 @@ async def cancel(call: Call, job_id: int, reason: str) -> DictRow:
     return await _move(call, job, ticket, "cancel", cancel_reason=reason, note={"reason": reason})
 
 
+async def complete(call: Call, job_id: int, outcome: str, *, parts_used: bool) -> DictRow:
+    """Complete a job by hand, as `finish_job`; not while a technician who checked in owes a report.
+
+    Raises:
+        Problem: As `finish_job`; 409 `visit-owes-report`.
+    """
+    await row(call, "lock_ticket_of_job", {"job_id": job_id})
+    await row(call, "lock_job", {"job_id": job_id})
+    visit = await row(call, "visit_with_check_in", {"job_id": job_id})
+    if visit is not None:
+        number = visit["visit_id"]
+        detail = f"visit {number} is on site: POST /v1/visits/{number}/complete, or recall the job first"
+        raise Problem.conflict("visit-owes-report", detail, visit_id=number)
+    return await finish_job(call, job_id, outcome, consume_parts=rules.uses_parts(outcome, parts_used))
+
+
 async def finish_job(call: Call, job_id: int, outcome: str, *, consume_parts: bool) -> DictRow:
     """Complete a job, its visit and its ticket, and announce it.
 

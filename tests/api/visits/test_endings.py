@@ -139,14 +139,24 @@ def test_nothing_is_charged_beyond_what_the_customer_accepted(desk) -> None:
     desk.use_pump(visit)
     desk.now += timedelta(hours=1)
     desk.post("technician", f"{path}/check-out")
-    lines = [{"kind": "labour", "quantity": 60}, {"kind": "part", "code": "PUMP", "quantity": 2}]
+    sale = {"kind": "value_added_sale", "code": "DETERGENT", "quantity": 2, "amount_minor": 1500}
+    lines = [{"kind": "labour", "quantity": 60}, {"kind": "part", "code": "PUMP", "quantity": 2}, sale]
     report = desk.report(in_warranty=False, warranty_note="Ran dry: misuse.", warranty_cause="misuse", fee_lines=lines)
-    desk.call("technician", "PUT", f"{path}/report", report)
+    contract_id = plan_of(desk, {"annual_visit": 1})
+    twice = {"contract_id": contract_id, "name": "annual_visit", "quantity": 2}
+    desk.call("technician", "PUT", f"{path}/report", {**report, "entitlements": [twice, {**twice, "contract_id": 99}]})
+    gaps = desk.get("technician", f"{path}/completion-check")["gaps"]
+    assert [gap["message"] for gap in gaps if gap["code"] == "entitlement"] == [
+        "annual_visit: 2 to be redeemed, 1 left",
+        "annual_visit: HD5-1 has no contract 99 that entitles to it",
+    ]
+    report["entitlements"] = [{**twice, "quantity": 1}]
+    desk.call("technician", "PUT", f"{path}/report", report, **{"If-Match": '"1"'})
     check = desk.get("technician", f"{path}/completion-check")
     assert check["warranty"]["covered"] is False
     assert [gap["code"] for gap in check["gaps"]] == ["not_accepted"]
     gross = check["bill"]["gross_minor"]
-    assert gross == round((6000 + 2 * 5000) * 1.19)
+    assert gross == round((6000 + 2 * 5000 + 2 * 1500) * 1.19)
     refused = desk.refused("technician", "POST", f"{path}/complete")
     assert (refused["type"], refused["gaps"][0]["code"]) == ("/problems/completion-gaps", "not_accepted")
     assert desk.get("technician", path)["state"] == "started"
@@ -165,6 +175,19 @@ def test_nothing_is_charged_beyond_what_the_customer_accepted(desk) -> None:
     (charge,) = desk.get("agent", f"{ticket}/charges")["items"]
     assert (charge["amount_minor"], charge["currency"]) == (gross, "EUR")
     assert desk.get("customer", f"{path}/report")["bill"]["gross_minor"] == gross
+    (left,) = desk.get("agent", f"/v1/cover-contracts/{contract_id}")["entitlements"]
+    assert (left["granted"], left["redeemed"]) == (1, 1)
+
+
+def plan_of(desk, entitlements) -> int:
+    """A paid plan of the machine, from today on."""
+    plan = {"code": "CARE", "name": "Care plan", "kind": "plan", "asset_kind": "pressure_washer", "price_minor": 9900}
+    desk.post(
+        "admin", "/v1/cover-products", {**plan, "months": 12, "starts": "activation", "entitlements": entitlements}
+    )
+    sold = desk.post("agent", "/v1/cover-contracts", {"product": "CARE", "customer_id": desk.customer_id})
+    activation = {"code": sold["activation_code"]}
+    return desk.post("agent", "/v1/assets/HD5-1/warranty/contracts", activation)["contract_id"]
 
 
 def _hash(desk, quote) -> str:
