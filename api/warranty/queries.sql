@@ -11,8 +11,12 @@ WHERE w.term_id > %(after_id)s
   AND (%(serial)s::text IS NULL OR a.serial = %(serial)s)
   AND (%(ends_from)s::date IS NULL OR w.ends_on >= %(ends_from)s)
   AND (%(ends_before)s::date IS NULL OR w.ends_on < %(ends_before)s)
-  -- What another term follows at once needs no ticket either.
-  AND (%(unticketed)s::boolean IS NULL OR (t.ticket_id IS NULL AND w.announced) = %(unticketed)s)
+  -- What another term follows at once needs no ticket either, nor what ended with the owner before.
+  AND (%(unticketed)s::boolean IS NULL OR (
+       t.ticket_id IS NULL AND w.announced
+       AND NOT (coalesce(w.conditions ->> 'transferable', 'true') = 'false' AND EXISTS (
+           SELECT FROM service.asset_owner o
+           WHERE o.asset_id = w.asset_id AND o.reason = 'transferred' AND o.from_at > w.starts_on))) = %(unticketed)s)
 ORDER BY w.term_id
 LIMIT %(fetch)s
 

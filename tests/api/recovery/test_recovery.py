@@ -1,13 +1,15 @@
 """What suppliers pay back, over HTTP: drafted by a replaced failure, submitted, decided, settled."""
 
 from datetime import UTC, date, datetime
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.recovery.rules import CLAIM_MACHINE, labour_minor, misfit_of_amounts, span_of
+from api.recovery.rules import CLAIM_MACHINE, Action, labour_minor, misfit_of_amounts, span_of
 from careloop.client import ProblemError
+from careloop.database.engine import connect
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 FACTS = "/v1/assets/HD5-1"
@@ -140,6 +142,24 @@ def test_by_hand_by_age_and_by_deadline(api, desk, lead) -> None:
     assert supply["model"] == "HD-5"
     changed = lead.patch("/v1/suppliers/ACME", {"claim_within_days": 60}, version=1)
     assert (changed["claim_within_days"], changed["labour_hour_minor"]) == (60, 6000)
+
+
+def test_every_action_in_every_state_goes_by_the_table(api, desk, lead) -> None:
+    failure = desk.post(f"{FACTS}/failures", {"component": "pump", "failed_at": "2026-05-20T10:00:00Z"}, now=NOW)
+    claim = desk.post("/v1/supplier-claims", {"failure_id": failure["fact_id"]}, now=NOW)
+    path = f"/v1/supplier-claims/{claim['claim_id']}/transitions"
+    answers, wanted = {}, {}
+    for state in CLAIM_MACHINE.states:
+        for action in get_args(Action):
+            with connect(api.database_url) as connection:
+                connection.execute("UPDATE service.supplier_claim SET state = %s, accepted_minor = 100", (state,))
+            body = {"action": action} | ({"accepted_minor": 50} if action == "accept_partly" else {})
+            try:
+                answers[state, action] = desk.post(path, body, now=NOW)["state"]
+            except ProblemError as problem:
+                answers[state, action] = problem.type
+            wanted[state, action] = CLAIM_MACHINE.next_state(state, action) or "/problems/supplier-claim-state"
+    assert answers == wanted
 
 
 def test_rules() -> None:

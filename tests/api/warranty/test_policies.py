@@ -189,3 +189,15 @@ def test_the_first_reading_starts_it_and_owners_may_end_it(api, desk, lead, say)
         assert refused(lambda: owner.post(accept, {}, now=NOW))[0] == 403
     assert desk.post(accept, {}, now=NOW)["state"] == "accepted"
     assert desk.get("/v1/assets/HD5-1/warranty", on=date(2025, 10, 1), now=NOW)["covered"] is True
+    assert "HD5-1" in {one["serial"] for one in desk.pages("/v1/warranty-terms", unticketed=True)}
+    # The next owner does not see how this one bought it, and is told of no end of what ended with the sale.
+    third = desk.post("/v1/customers", {"name": "Third Owner"})
+    version = desk.get("/v1/assets/HD5-1")["version"]
+    move = {"customer_id": third["customer_id"], "at": NOW.replace(month=3).isoformat()}
+    later = NOW.replace(month=4)
+    desk.post("/v1/assets/HD5-1/transfer", move, version=version, now=later)
+    with api.scoped_client("customer", customer_id=third["customer_id"]) as owner:
+        assert list(owner.pages("/v1/assets/HD5-1/warranty/purchases")) == []
+        assert owner.get("/v1/assets/HD5-1/warranty", now=later)["reasons"][0]["code"] == "transferred"
+    assert len(list(desk.pages("/v1/assets/HD5-1/warranty/purchases"))) == 1
+    assert "HD5-1" not in {one["serial"] for one in desk.pages("/v1/warranty-terms", unticketed=True)}

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.warranty.rules import HUMAN_DAMAGE, PURCHASE_MACHINE, Case, Conditions, Denial, Term, judge
@@ -151,6 +151,7 @@ def some_cases(draw) -> Case:
     )
 
 
+@settings(max_examples=60)
 @given(some_terms(), some_cases(), st.integers(0, 3), st.integers(0, 400))
 def test_more_days_never_cover_less(terms, case, which, days) -> None:
     longer = [
@@ -160,11 +161,13 @@ def test_more_days_never_cover_less(terms, case, which, days) -> None:
     assert judge(terms, case).covered <= judge(longer, case).covered
 
 
+@settings(max_examples=60)
 @given(some_terms(), some_cases(), some_terms())
 def test_more_terms_never_cover_less(terms, case, others) -> None:
     assert judge(terms, case).covered <= judge([*terms, *others], case).covered
 
 
+@settings(max_examples=60)
 @given(some_terms(), some_cases(), st.floats(0, 1))
 def test_less_use_never_covers_less(terms, case, share) -> None:
     hours = case.meters["hours"]
@@ -172,6 +175,7 @@ def test_less_use_never_covers_less(terms, case, share) -> None:
     assert judge(terms, case).covered <= judge(terms, less).covered
 
 
+@settings(max_examples=60)
 @given(some_terms(), some_cases(), st.sampled_from(["misuse", "wear"]))
 def test_more_exclusions_never_cover_more(terms, case, cause) -> None:
     harsher = [
@@ -182,6 +186,7 @@ def test_more_exclusions_never_cover_more(terms, case, cause) -> None:
     assert not judge(terms, replace(case, denial=Denial(1, "misuse"))).covered
 
 
+@settings(max_examples=60)
 @given(some_terms(), some_cases())
 def test_every_answer_has_its_reasons(terms, case) -> None:
     judgement = judge(terms, case)
