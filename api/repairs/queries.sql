@@ -201,10 +201,6 @@ VALUES (%(repair_id)s, %(part_id)s, %(quantity)s, %(reservation_id)s, %(now)s, %
 ON CONFLICT (repair_id, part_id) DO UPDATE
 SET quantity = excluded.quantity, reservation_id = excluded.reservation_id, expected_at = excluded.expected_at
 
--- name: reservation_of
-SELECT reservation_id, quantity FROM service.reservation
-WHERE job_id = %(job_id)s AND part_id = %(part_id)s AND state = 'reserved'
-
 -- name: parts_to_use
 SELECT rp.reservation_id, rp.quantity, p.sku, p.name, p.cost_minor, p.currency
 FROM service.repair_part rp

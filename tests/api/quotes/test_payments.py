@@ -227,3 +227,21 @@ def test_a_payment_provider_tells_by_signed_messages(api, till, refusal, now):
     assert (differs.status_code, differs.json()["type"]) == (409, "/problems/payment-differs")
     # What was refused may be told again once it fits.
     assert tell("m10", external_reference="pi_11").status_code == 204
+
+
+def test_a_person_is_erased_from_quotes_and_the_money_stays(api, till, refusal):
+    ticket_id = till.ticket()
+    quote = till.sent(ticket_id)
+    said = {"given_by": "Ann Zimmermann", "channel": "phone", "how_obtained": "Ann Zimmermann said so in call 4711"}
+    till.act(quote, "accept", {**said, "text_sha256": quote["text_sha256"]})
+    till.charge(ticket_id, 11_900)
+    _pay(till, ticket_id, "pi_1", amount_minor=11_900, state="captured")
+    for state in ("resolved", "closed"):
+        till.agent.post(f"/v1/tickets/{ticket_id}/transitions", {"to": state})
+    till.lead.post(f"/v1/customers/{till.customer_id}/erase", {"reason": "asked for by letter"})
+    consent = till.agent.get(f"/v1/quotes/{quote['quote_id']}")["consent"]
+    assert "Zimmermann" not in json.dumps(consent)
+    assert (consent["decision"], consent["text_sha256"]) == ("accepted", quote["text_sha256"])
+    assert "Zimmermann" not in str(till.rows("SELECT before, after FROM service.audit"))
+    receipt = till.agent.get(f"/v1/tickets/{ticket_id}/receipt")
+    assert (receipt["gross_minor"], receipt["balance"]["balance_minor"]) == (11_900, 0)
