@@ -1,23 +1,24 @@
 -- Many at once: arrays of columns, one statement for all rows.
 -- name: find_people
-SELECT (
-    SELECT c.customer_id
-    FROM (
-        SELECT k.customer_id FROM service.contact k WHERE k.phone = t.phone AND k.active
-        UNION ALL
-        SELECT k.customer_id FROM service.contact k WHERE k.email = t.email AND k.active
-        UNION ALL
-        SELECT b.customer_id FROM service.customer b
-        WHERE t.phone IS NULL AND t.email IS NULL AND t.kind = 'business' AND b.kind = 'business'
-          AND service.name_words(b.name) @@ service.name_query(t.name)
-    ) AS known
-    JOIN service.customer c USING (customer_id)
-    WHERE c.state IN ('active', 'inactive') AND lower(c.name) = lower(t.name)
-    ORDER BY c.customer_id
-    LIMIT 1
-) AS number
-FROM unnest(%(name)s::text[], %(kind)s::text[], %(phone)s::text[], %(email)s::text[])
-     WITH ORDINALITY AS t (name, kind, phone, email, place)
+-- Joined as a whole and not looked up one by one, so that no plan is bad for many.
+WITH told AS MATERIALIZED (
+    SELECT t.name, t.kind, t.phone, t.email, t.place
+    FROM unnest(%(name)s::text[], %(kind)s::text[], %(phone)s::text[], %(email)s::text[])
+         WITH ORDINALITY AS t (name, kind, phone, email, place)
+), known AS (
+    SELECT t.place, t.name, k.customer_id FROM told t JOIN service.contact k ON k.phone = t.phone WHERE k.active
+    UNION ALL
+    SELECT t.place, t.name, k.customer_id FROM told t JOIN service.contact k ON k.email = t.email WHERE k.active
+    UNION ALL
+    SELECT t.place, t.name, b.customer_id FROM told t JOIN service.customer b ON lower(b.name) = lower(t.name)
+    WHERE t.phone IS NULL AND t.email IS NULL AND t.kind = 'business' AND b.kind = 'business'
+)
+SELECT t.place, min(c.customer_id) AS number
+FROM told t
+LEFT JOIN (known k JOIN service.customer c
+           ON c.customer_id = k.customer_id AND c.state IN ('active', 'inactive') AND lower(c.name) = lower(k.name))
+    ON k.place = t.place
+GROUP BY t.place
 ORDER BY t.place
 
 -- name: make_people
@@ -37,16 +38,19 @@ WHERE t.phone IS NOT NULL OR t.email IS NOT NULL
 ORDER BY t.place
 
 -- name: find_places
-SELECT (
-    SELECT min(s.site_id)
-    FROM (
-        SELECT site_id, name, active FROM service.site WHERE customer_id = t.customer_id
-        UNION ALL
-        SELECT site_id, name, active FROM service.site WHERE t.customer_id IS NULL AND customer_id IS NULL
-    ) AS s
-    WHERE lower(s.name) = lower(t.name) AND s.active
-) AS number
-FROM unnest(%(customer_id)s::bigint[], %(name)s::text[]) WITH ORDINALITY AS t (customer_id, name, place)
+WITH told AS MATERIALIZED (
+    SELECT t.customer_id, lower(t.name) AS name, t.place
+    FROM unnest(%(customer_id)s::bigint[], %(name)s::text[]) WITH ORDINALITY AS t (customer_id, name, place)
+), known AS (
+    SELECT t.place, s.site_id FROM told t
+    JOIN service.site s ON s.customer_id = t.customer_id AND lower(s.name) = t.name AND s.active
+    UNION ALL
+    SELECT t.place, s.site_id FROM told t
+    JOIN service.site s ON t.customer_id IS NULL AND s.customer_id IS NULL AND lower(s.name) = t.name AND s.active
+)
+SELECT t.place, min(k.site_id) AS number
+FROM told t LEFT JOIN known k ON k.place = t.place
+GROUP BY t.place
 ORDER BY t.place
 
 -- name: make_places
