@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import uvicorn
 from hypothesis import HealthCheck, settings
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from careloop.client import CareloopClient
@@ -211,3 +212,28 @@ def api(serve_api: Callable[..., AbstractContextManager[RunningApi]]) -> Iterato
     """The API as it is without options."""
     with serve_api() as running:
         yield running
+
+
+@pytest.fixture
+def places_of(database_url: str) -> Callable[..., dict[str, list[str]]]:
+    """Every table of every schema in which any of some texts stands, in any column, bytes and search words included."""
+
+    def find(*texts: str) -> dict[str, list[str]]:
+        signs = [f"%{text}%" for text in texts] + [f"%{text.encode().hex()}%" for text in texts]
+        found: dict[str, list[str]] = {}
+        with connect(database_url) as connection:
+            tables = connection.execute(
+                "SELECT schemaname AS schema_name, tablename AS name FROM pg_tables"
+                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+            ).fetchall()
+            assert len(tables) > 100, "these are not all tables"
+            for table in tables:
+                statement = sql.SQL("SELECT t::text AS row FROM {} t WHERE t::text ILIKE ANY (%s)").format(
+                    sql.Identifier(table["schema_name"], table["name"])
+                )
+                rows = connection.execute(statement, [signs]).fetchall()
+                if rows:
+                    found[f"{table['schema_name']}.{table['name']}"] = [row["row"][:400] for row in rows]
+        return found
+
+    return find

@@ -10,6 +10,8 @@ from psycopg import sql
 from api.privacy.references import Column, Table
 
 _TEXTS = frozenset({"text", "varchar", "jsonb", "_text"})
+# What a column is called that holds another one's hash.
+_PROOF = "_sha256"
 
 
 def changes_of(table: Table, *, emptier: bool) -> Iterator[tuple[str, sql.Composable]]:
@@ -20,7 +22,7 @@ def changes_of(table: Table, *, emptier: bool) -> Iterator[tuple[str, sql.Compos
         emptier: Null where a column may be null; else the word `erased`, for checks that want something to be there.
     """
     for column in table.columns:
-        if not column.written or column.bound or column.name in table.key:
+        if not column.written or column.bound or column.name in table.key or _is_proof(table, column):
             continue
         if column.name in table.personal:
             blank = _blanked(table, column, emptier=emptier)
@@ -30,6 +32,10 @@ def changes_of(table: Table, *, emptier: bool) -> Iterator[tuple[str, sql.Compos
             yield from _redacted(table, column)
 
 
+def _is_proof(table: Table, column: Column) -> bool:
+    return column.name.endswith(_PROOF) and table.has(column.name.removesuffix(_PROOF))
+
+
 def _redacted(table: Table, column: Column) -> Iterator[tuple[str, sql.Composable]]:
     name = sql.Identifier(column.name)
     found = sql.SQL("({n}::text ~* %(loose)s OR {n}::text ~ %(exact)s)").format(n=name)
@@ -37,7 +43,7 @@ def _redacted(table: Table, column: Column) -> Iterator[tuple[str, sql.Composabl
     if column.unique:
         redacted = sql.SQL("'erased-' || {}::text").format(sql.Identifier(table.key[0]))
     yield column.name, sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(found, redacted, name)
-    proof = f"{column.name}_sha256"
+    proof = column.name + _PROOF
     if table.has(proof):
         # What proves the text must go on proving it.
         hashed = sql.SQL("encode(sha256(convert_to({}, 'UTF8')), 'hex')").format(redacted)

@@ -129,6 +129,19 @@ SELECT audit_id
 FROM service.audit
 WHERE (table_name, row_key) IN (SELECT * FROM unnest(%(table_names)s::text[], %(row_keys)s::text[]))
 
+-- name: audit_of_bytes
+-- Who brought the bytes of a file stands in their key, and nothing else of whose they are.
+SELECT audit_id
+FROM service.audit
+WHERE table_name = 'file_content' AND coalesce(after, before) ->> 'owner' = ANY (%(principals)s)
+
+-- name: deleted_rows
+-- Rows that are no more and named neither a customer nor a case themselves.
+SELECT row_key
+FROM service.audit
+WHERE action = 'delete' AND customer_id IS NULL AND ticket_id IS NULL
+  AND table_name = %(table_name)s AND before ->> %(column)s::text = ANY (%(numbers)s::text[])
+
 -- name: index_tickets_anew
 SELECT service.index_tickets(ticket_id, ticket_id) FROM unnest(%(ticket_ids)s::bigint[]) AS ticket_id
 

@@ -53,12 +53,14 @@ class Reference:
     """That a row refers to another table's row.
 
     Attributes:
+        column: Which column refers, or holds what does.
         value: SQL expression of the value that refers.
         parent: The other table.
         to: Its column.
         as_text: The value is text although the column is a number.
     """
 
+    column: str
     value: sql.Composable
     parent: str
     to: str
@@ -143,15 +145,17 @@ def _table(row: Mapping[str, Any]) -> Table:
     columns = tuple(Column(**column) for column in row["columns"])
     key = tuple(row["key"])
     declared = {one["column"] for one in row["refers"]}
-    references = [Reference(sql.Identifier(one["column"]), one["table"], one["to"]) for one in row["refers"]]
+    references = [
+        Reference(one["column"], sql.Identifier(one["column"]), one["table"], one["to"]) for one in row["refers"]
+    ]
     for column in columns:
         parent = KNOWN_BY_NAME.get(column.name)
         if parent is not None and parent != row["name"] and column.name not in declared:
-            references.append(Reference(sql.Identifier(column.name), parent, column.name))
+            references.append(Reference(column.name, sql.Identifier(column.name), parent, column.name))
         if (column.name, column.type) == ("payload", "jsonb"):
             for name, known in KNOWN_BY_NAME.items():
                 value = sql.SQL("{} ->> {}").format(sql.Identifier(column.name), sql.Literal(name))
-                references.append(Reference(value, known, name, as_text=True))
+                references.append(Reference(column.name, value, known, name, as_text=True))
     return Table(row["name"], key, columns, tuple(references), frozenset(row["personal"]))
 
 

@@ -195,6 +195,7 @@ async def _forget_audit(call: Call, footprint: Footprint, patterns: Mapping[str,
     """Blank the audit of all these rows, what the erasure itself wrote there included."""
     keys = await _keys(call, footprint)
     found = await _rows(call, "audit_of_keys", keys)
+    found += await _rows(call, "audit_of_bytes", {"principals": _principals(footprint)})
     audit_ids = sorted({*footprint.numbers["audit"], *(row["audit_id"] for row in found)})
     for table, values in (
         ("audit", {"audit_ids": audit_ids}),
@@ -207,18 +208,23 @@ async def _forget_audit(call: Call, footprint: Footprint, patterns: Mapping[str,
 
 
 async def _keys(call: Call, footprint: Footprint) -> dict[str, list[str]]:
-    """The rows as the audit names them: `table_names` and `row_keys`, pairwise."""
-    names: list[str] = []
-    keys: list[str] = []
+    """The rows as the audit names them: `table_names` and `row_keys`, pairwise; deleted ones, too."""
+    pairs: list[tuple[str, str]] = []
+    numbers = {name: [str(number) for number in found] for name, found in footprint.numbers.items()}
     for name, table in footprint.tables.items():
         if not table.key or name in {"audit", "change"}:
             continue
         key = sql.SQL("concat_ws(',', {})").format(sql.SQL(", ").join([sql.Identifier(one) for one in table.key]))
         statement = sql.SQL("SELECT {} AS key FROM {} WHERE {}").format(key, table.identifier, footprint.where[name])
-        for row in await (await call.connection.execute(statement, footprint.numbers, prepare=False)).fetchall():
-            names.append(name)
-            keys.append(row["key"])
-    return {"table_names": names, "row_keys": keys}
+        rows = await (await call.connection.execute(statement, footprint.numbers, prepare=False)).fetchall()
+        pairs += [(name, row["key"]) for row in rows]
+        for reference in table.references:
+            if reference.parent != "asset":
+                wanted = {"table_name": name, "column": reference.column, "numbers": numbers.get(reference.parent, [])}
+                gone = await _rows(call, "deleted_rows", wanted)
+                pairs += [(name, row["row_key"]) for row in gone]
+                numbers.setdefault(name, []).extend(row["row_key"] for row in gone)
+    return {"table_names": [name for name, _ in pairs], "row_keys": [key for _, key in pairs]}
 
 
 async def _person(call: Call, footprint: Footprint) -> Person:

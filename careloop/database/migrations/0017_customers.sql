@@ -136,6 +136,10 @@ CREATE TABLE service.erasure (
 CREATE FUNCTION service.is_erasing() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS
 $$ SELECT coalesce(current_setting('careloop.erasing', true), '') = 'yes' $$;
 
+-- Rows that are no more have no other place where it stands whose they were.
+CREATE INDEX audit_deleted ON service.audit (table_name, audit_id)
+    WHERE action = 'delete' AND customer_id IS NULL AND ticket_id IS NULL;
+
 -- What remains of JSON when words of people go: its shape, numbers, times, states and codes.
 CREATE FUNCTION service.without_words(given jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
