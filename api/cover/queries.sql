@@ -153,6 +153,7 @@ WHERE u.asset_id = %(asset_id)s
 -- name: use_human_damage
 INSERT INTO service.human_damage_use (asset_id, ticket_id, at, used_by)
 VALUES (%(asset_id)s, %(ticket_id)s, %(now)s, %(actor)s)
+ON CONFLICT DO NOTHING
 
 -- name: list_rights
 SELECT role, days_around_expiry, longest_days, monthly_count, monthly_minor, day_minor, currency, version

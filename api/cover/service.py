@@ -14,6 +14,7 @@ from api.cover.models import CoverProductChange, NewActivation, NewContract, New
 from api.cover.rules import CONTRACT_MACHINE, first_day, hash_code, new_code
 from api.tickets.service import append_event
 from api.warranty.derivation import last_day
+from api.warranty.models import Coverage
 from api.warranty.rules import HUMAN_DAMAGE
 from api.warranty.service import end_terms, get_term, grant_term, last_of_machine, lock_asset, question, today_of
 from careloop.database.queries import load_queries
@@ -292,6 +293,23 @@ async def use_human_damage(call: Call, serial: str, ticket_id: int) -> tuple[Dic
     if used is None:
         raise LookupError("the use of the human damage is not there")
     return used, True
+
+
+async def note_human_damage(call: Call, answer: Coverage, ticket_id: int) -> None:
+    """Use up the one human damage that the policy bears where that is what bore a case's work.
+
+    Args:
+        call: Whose transaction holds the work.
+        answer: What the warranty question said about the work.
+        ticket_id: The case, a case of that machine.
+    """
+    if answer.cause != HUMAN_DAMAGE or not answer.covered or answer.term is None:
+        return
+    async with call.unscoped():
+        term = await get_term(call, answer.term.term_id)
+        if term["human_damage"] == "once_free":
+            values = {"asset_id": term["asset_id"], "ticket_id": ticket_id, "now": call.now}
+            await call.connection.execute(SQL["use_human_damage"], {**values, "actor": call.principal.name})
 
 
 async def _require_case(call: Call, asset_id: int, ticket_id: int) -> None:

@@ -12,7 +12,7 @@ from api.assets.models import AssetChange, NewFirmware
 from api.assets.service import add_firmware, change_asset, get_asset
 from api.conventions.call import Call
 from api.conventions.problems import Problem
-from api.cover.service import redeem
+from api.cover.service import note_human_damage, redeem
 from api.dispatch import service as dispatch
 from api.dispatch.models import Dispatch
 from api.dispatch.repository import get_job
@@ -60,6 +60,8 @@ async def complete(call: Call, visit_id: int) -> None:
     before, after = await _correct_asset(call, locked, judged.report)
     await _charge(call, locked, judged)
     await _redeem(call, locked, judged.report)
+    if judged.report.in_warranty and locked.ticket is not None:
+        await note_human_damage(call, judged.coverage, locked.ticket["ticket_id"])
     # Facts settle other cases of the machine too, which a partner's technician may not see.
     async with call.unscoped():
         await _record_facts(call, locked, judged.report)

@@ -179,9 +179,26 @@ def test_nothing_is_charged_beyond_what_the_customer_accepted(desk) -> None:
     assert (left["granted"], left["redeemed"]) == (1, 1)
 
 
-def plan_of(desk, entitlements) -> int:
+def test_human_damage_that_is_free_once_is_used_up_by_the_visit(desk) -> None:
+    plan_of(desk, {}, human_damage="once_free")
+    visit = desk.visit(24)
+    path = path_of(visit)
+    desk.on_site(visit)
+    desk.use_pump(visit)
+    desk.now += timedelta(hours=1)
+    desk.post("technician", f"{path}/check-out")
+    desk.call("technician", "PUT", f"{path}/report", desk.report(warranty_cause="human_damage"))
+    ask = "/v1/assets/HD5-1/warranty?cause=human_damage"
+    assert desk.get("agent", ask)["covered"] is True
+    desk.post("technician", f"{path}/complete")
+    assert desk.get("agent", ask)["reasons"][0]["code"] in {"human-damage", "human-damage-used"}
+    assert desk.get("agent", f"{ask}&ticket_id={visit['ticket_id']}")["covered"] is True
+
+
+def plan_of(desk, entitlements, **conditions) -> int:
     """A paid plan of the machine, from today on."""
     plan = {"code": "CARE", "name": "Care plan", "kind": "plan", "asset_kind": "pressure_washer", "price_minor": 9900}
+    plan |= conditions
     desk.post(
         "admin", "/v1/cover-products", {**plan, "months": 12, "starts": "activation", "entitlements": entitlements}
     )
