@@ -83,9 +83,7 @@ def _one(connection: Connection, table: str, values: dict[str, Any], number: str
     table = table if "." in table else f"service.{table}"
     columns, places = ", ".join(values), ", ".join(["%s"] * len(values))
     returning = f" RETURNING {number} AS number" if number else ""
-    cursor = connection.execute(
-        f"INSERT INTO {table} ({columns}) VALUES ({places}){returning}", [*values.values()]
-    )
+    cursor = connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({places}){returning}", [*values.values()])
     row = cursor.fetchone() if number else None
     return int(row["number"]) if row else 0
 
@@ -180,7 +178,7 @@ def _work(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, in
         "ticket_id": ticket,
         "job_id": job_id,
         "reservation_id": _one(connection, "reservation", kept, "reservation_id"),
-        "visit_id": _one(connection, "visit", {**visit, "ends_at": "2026-07-01T09:00:00Z"}, "visit_id"),
+        "visit_id": _visit(connection, who, {**visit, "ends_at": "2026-07-01T09:00:00Z"}),
     }
 
 
@@ -282,6 +280,17 @@ def _said_and_promised(connection: Connection, who: str, ticket: int, customer: 
         "escalation_id": escalation_id,
         "ladder_id": ladder,
     }
+
+
+def _visit(connection: Connection, who: str, visit: dict[str, Any]) -> int:
+    """A visit with an appointment that was offered, and its report."""
+    visit_id = _one(connection, "visit", visit, "visit_id")
+    slot = {name: visit[name] for name in ("technician_id", "starts_at", "ends_at")}
+    _one(connection, "visit_slot", {**slot, "visit_id": visit_id, "offered_at": AT}, "slot_id")
+    frozen = '{"bill": null, "warranty": null, "asset_before": null, "asset_after": null, "made": []}'
+    report = {"visit_id": visit_id, "content": f'{{"findings": "{who}"}}', "frozen": frozen, "frozen_at": AT}
+    _one(connection, "visit_report", {**report, "written_by": who, "written_at": AT})
+    return visit_id
 
 
 def shows_theirs(text: str) -> str | None:
