@@ -22,6 +22,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from api.conventions.authentication import authenticate
+from api.conventions.bodies import LARGEST_BODY_BYTES, with_body
 from api.conventions.problems import MEDIA_TYPE, Problem, problem_response, request_id_of
 from api.conventions.roles import Principal, Role
 from careloop.database.queries import load_queries
@@ -115,6 +116,13 @@ class Allowed:
 class CallRoute(APIRoute):
     """A route whose endpoint runs as one call."""
 
+    # What the body is called when it is too large.
+    body_called = "a body"
+
+    def largest_body_bytes(self, request: Request) -> int:  # noqa: ARG002 - others ask the application
+        """The limit of a request's body."""
+        return LARGEST_BODY_BYTES
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the endpoint's own handler."""
         endpoint = super().get_route_handler()
@@ -122,6 +130,8 @@ class CallRoute(APIRoute):
         async def handle(request: Request) -> Response:
             now = now_of(request)
             key = _key(request)
+            if "authorization" in request.headers:
+                request = await with_body(request, self.largest_body_bytes(request), self.body_called)
             async with request.app.state.pool.connection() as connection, connection.transaction():
                 principal = await authenticate(
                     connection,
@@ -188,6 +198,7 @@ class OpenRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             now = now_of(request)
+            request = await with_body(request, LARGEST_BODY_BYTES)
             async with request.app.state.pool.connection() as connection, connection.transaction():
                 await begin_as(connection, OPEN_ACTOR, now, request_id_of(request))
                 request.state.open_call = OpenCall(connection, now)

@@ -86,6 +86,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         404: "There is no such thing",
         409: "It does not fit the state of things",
         412: "Somebody else changed it first",
+        413: "The body is too large",
         422: "A field is wrong; `errors` names it",
         428: "If-Match is missing",
         503: "The database does not answer",

@@ -1,16 +1,14 @@
 """`/v1/files`."""
 
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.types import Message
 
 from api.conventions.call import CallRoute, CurrentCall, allow
 from api.conventions.models import Id, Serial
 from api.conventions.pages import CurrentPage, Page
-from api.conventions.problems import MEDIA_TYPE, RESPONSES, Problem, ProblemDocument
+from api.conventions.problems import MEDIA_TYPE, RESPONSES, ProblemDocument
 from api.conventions.roles import FIELD, STAFF
 from api.files import rules, service
 from api.files.models import File, NewAttachment
@@ -19,50 +17,17 @@ EVERYBODY = [allow(*STAFF, *FIELD, "customer")]
 
 
 class UploadRoute(CallRoute):
-    """A call whose body is a whole file: read up to the limit before a database connection is taken for it."""
+    """A call whose body is a whole file."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap the call's own handler."""
-        handle = super().get_route_handler()
+    body_called = "a file"
 
-        async def bounded(request: Request) -> Response:
-            if request.method != "POST" or "authorization" not in request.headers:
-                return await handle(request)
-            content = await _read(request, request.app.state.largest_file_bytes)
-
-            async def again() -> Message:
-                return {"type": "http.request", "body": content, "more_body": False}
-
-            return await handle(Request(request.scope, again))
-
-        return bounded
-
-
-async def _read(request: Request, largest: int) -> bytes:
-    """The body.
-
-    Raises:
-        Problem: 413 as soon as it is more than the limit.
-    """
-    told = request.headers.get("content-length", "")
-    if told.isdecimal() and int(told[:20]) > largest:
-        raise _too_large(largest)
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > largest:
-            raise _too_large(largest)
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _too_large(largest: int) -> Problem:
-    return Problem(413, "too-large", f"a file has at most {largest} bytes (CARELOOP_FILE_LARGEST_BYTES)")
+    def largest_body_bytes(self, request: Request) -> int:
+        """What `CARELOOP_FILE_LARGEST_BYTES` says."""
+        largest: int = request.app.state.largest_file_bytes
+        return largest
 
 
 _REFUSED: dict[int | str, dict[str, Any]] = {
-    413: {"model": ProblemDocument, "description": "The file is too large", "content": {MEDIA_TYPE: {}}},
     415: {"model": ProblemDocument, "description": "Files of this type are not taken", "content": {MEDIA_TYPE: {}}},
 }
 _BYTES = {"schema": {"type": "string", "format": "binary"}}

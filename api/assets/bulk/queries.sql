@@ -72,29 +72,32 @@ WHERE o.asset_id = t.asset_id AND o.until_at IS NULL AND o.customer_id <> t.cust
 
 -- name: add_owners
 -- The first owner has it since it was installed, a later one since now.
+WITH had AS MATERIALIZED (
+    SELECT asset_id, bool_or(until_at IS NULL) AS has_now FROM service.asset_owner
+    WHERE asset_id = ANY (%(asset_id)s::integer[])
+    GROUP BY asset_id
+)
 INSERT INTO service.asset_owner (asset_id, customer_id, site_id, from_at, reason, recorded_by, recorded_at)
 SELECT a.asset_id, a.customer_id, a.site_id,
-       CASE WHEN EXISTS (SELECT FROM service.asset_owner e WHERE e.asset_id = a.asset_id) THEN %(now)s
-            ELSE least(a.installed_at, %(now)s) END,
-       'imported', %(actor)s, %(now)s
-FROM unnest(%(asset_id)s::integer[]) WITH ORDINALITY AS t (asset_id, place)
-JOIN service.asset a USING (asset_id)
-WHERE a.customer_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM service.asset_owner o WHERE o.asset_id = a.asset_id AND o.until_at IS NULL)
-ORDER BY t.place
+       CASE WHEN h.asset_id IS NULL THEN least(a.installed_at, %(now)s) ELSE %(now)s END, 'imported', %(actor)s, %(now)s
+FROM service.asset a
+LEFT JOIN had h USING (asset_id)
+WHERE a.asset_id = ANY (%(asset_id)s::integer[]) AND a.customer_id IS NOT NULL AND h.has_now IS NOT TRUE
+ORDER BY a.asset_id
 
 -- name: add_firmware
+WITH had AS MATERIALIZED (
+    SELECT DISTINCT ON (asset_id) asset_id, version FROM service.asset_firmware
+    WHERE asset_id = ANY (%(asset_id)s::integer[]) AND module = 'machine'
+    ORDER BY asset_id, at DESC, asset_firmware_id DESC
+)
 INSERT INTO service.asset_firmware (asset_id, module, version, at, source, recorded_by)
 SELECT a.asset_id, 'machine', a.firmware,
-       CASE WHEN EXISTS (SELECT FROM service.asset_firmware e WHERE e.asset_id = a.asset_id) THEN %(now)s
-            ELSE least(a.installed_at, %(now)s) END, 'import', %(actor)s
-FROM unnest(%(asset_id)s::integer[]) WITH ORDINALITY AS t (asset_id, place)
-JOIN service.asset a USING (asset_id)
-WHERE a.firmware IS NOT NULL AND a.firmware IS DISTINCT FROM (
-    SELECT f.version FROM service.asset_firmware f
-    WHERE f.asset_id = a.asset_id AND f.module = 'machine'
-    ORDER BY f.at DESC, f.asset_firmware_id DESC LIMIT 1)
-ORDER BY t.place
+       CASE WHEN h.asset_id IS NULL THEN least(a.installed_at, %(now)s) ELSE %(now)s END, 'import', %(actor)s
+FROM service.asset a
+LEFT JOIN had h USING (asset_id)
+WHERE a.asset_id = ANY (%(asset_id)s::integer[]) AND a.firmware IS NOT NULL AND h.version IS DISTINCT FROM a.firmware
+ORDER BY a.asset_id
 ON CONFLICT DO NOTHING
 
 -- name: export_assets
