@@ -103,7 +103,9 @@ def load(url: str, size: Size, now: datetime, seed: int) -> None:
         _catalogue(connection, now)
         _customers(connection, size, now, chance)
         owners = _assets(connection, size, now, chance)
+        _promises(connection)
         _tickets(connection, size, owners, now, chance)
+        _clocks(connection)
         _sequences(connection)
     with connect(url, options="-c synchronous_commit=off") as connection:
         for first in range(1, size.tickets + 1, CHUNK * 5):
@@ -134,6 +136,32 @@ def _catalogue(connection: Connection[DictRow], now: datetime) -> None:
         (f"Technician {n}", 1 + n % PROVIDERS, "{general}", f"{{T{n % 40}}}") for n in range(1, TECHNICIANS + 1)
     ]
     _copy(connection, "technician", ("name", "provider_id", "skills", "territories"), technicians)
+
+
+def _promises(connection: Connection[DictRow]) -> None:
+    """A service level for all cases, by a calendar of working days."""
+    week = json.dumps([[[480, 1080]]] * 5 + [[], []])
+    connection.execute(
+        "INSERT INTO service.calendar (code, name, time_zone, week, created_at) VALUES "
+        "('desk', 'Desk', 'Europe/Berlin', %s, now())",
+        (week,),
+    )
+    connection.execute(
+        "INSERT INTO service.sla_policy (name, place, calendar_id, first_response_minutes, appointment_minutes, "
+        "solution_minutes) SELECT 'all', 1, calendar_id, 60, 480, 1440 FROM service.calendar"
+    )
+
+
+def _clocks(connection: Connection[DictRow]) -> None:
+    """The clocks of cases that are not over, and of a tenth of the others."""
+    connection.execute(
+        "INSERT INTO service.ticket_clock (ticket_id, kind, policy_id, calendar_id, calendar_version, target_minutes, "
+        "warn_percent, started_at, stopped_at, due_at, warn_at) "
+        "SELECT t.ticket_id, k.kind, 1, 1, 1, k.minutes, 80, t.opened_at, t.closed_at, "
+        "t.opened_at + k.minutes * interval '4 minutes', t.opened_at + k.minutes * interval '3 minutes' "
+        "FROM service.ticket t, (VALUES ('first_response', 60), ('solution', 1440)) AS k (kind, minutes) "
+        "WHERE t.closed_at IS NULL OR t.ticket_id % 10 = 0"
+    )
 
 
 def _customers(connection: Connection[DictRow], size: Size, now: datetime, chance: random.Random) -> None:
