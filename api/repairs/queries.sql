@@ -250,11 +250,17 @@ FOR UPDATE SKIP LOCKED
 UPDATE service.repair SET overdue_since = %(now)s WHERE repair_id = %(repair_id)s
 
 -- name: replacement_terms
--- What is left of the old machine's warranty, for the one that takes its place.
+-- What was promised, bought or granted for the old machine and is not over, but for what follows from a policy.
 SELECT name, starts_on, ends_on FROM service.warranty_term
-WHERE asset_id = %(asset_id)s AND component IS NULL AND ends_on >= %(today)s
+WHERE asset_id = %(asset_id)s AND source <> 'policy' AND component IS NULL AND withdrawn_at IS NULL
+  AND ends_on >= %(today)s
 ORDER BY term_id
 LIMIT 20
+
+-- name: policy_start
+-- Since when the policy's terms of the old machine run.
+SELECT min(starts_on) AS starts_on FROM service.warranty_term
+WHERE asset_id = %(asset_id)s AND source = 'policy' AND withdrawn_at IS NULL
 
 -- name: asset_to_replace
 SELECT a.asset_id, a.serial, a.customer_id, a.site_id, a.state, a.version, m.code AS model

@@ -87,7 +87,7 @@ class RepairFilter:
 @router.post(
     "/repairs",
     status_code=201,
-    dependencies=WORKSHOP,
+    dependencies=[allow("agent", "dispatcher", "service", *FIELD, "customer")],
     responses={200: {"model": Repair, "description": "The ticket has an open repair"}},
 )
 async def open_repair(body: NewRepair, call: CurrentCall, response: Response) -> Repair:

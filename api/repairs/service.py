@@ -65,6 +65,8 @@ async def open_repair(call: Call, body: NewRepair) -> tuple[DictRow, bool]:
     ticket = await row(call, "ticket_to_repair", key)
     if ticket is None:
         raise Problem.bad_field("body.ticket_id", f"there is no ticket {body.ticket_id}")
+    if body.central and call.principal.role == "customer":
+        raise Problem.bad_field("body.central", "who pays is not the customer's to say; leave it out")
     mode = _mode(body, ticket)
     if ticket["asset_id"] is None:
         raise Problem.bad_field("body.ticket_id", f"ticket {body.ticket_id} is about no machine")

@@ -1,7 +1,7 @@
 """The workshop's own work: parts, mending, exchanging the machine, and what it all costs the maker."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from psycopg.rows import DictRow
@@ -19,6 +19,8 @@ from api.repairs.moving import begin, move, require_paid
 from api.repairs.repository import SQL, add_cost, get_repair, locked, row, rows, today_of
 from api.repairs.service import add_labour
 from api.tickets.service import append_event
+from api.warranty.models import NewPurchase
+from api.warranty.policies import decide_purchase, derive_if_pending, submit_purchase
 
 BATCH = 500
 
@@ -136,11 +138,8 @@ async def exchange(call: Call, repair_id: int, body: Exchange) -> DictRow:
     old = await row(call, "asset_to_replace", {"asset_id": repair["asset_id"]})
     if old is None:
         raise LookupError(f"asset {repair['asset_id']} is gone")
-    terms = await rows(call, "replacement_terms", {**old, "today": today_of(call, repair)})
     new = await _replacement(call, old, body.serial)
-    for term in terms:
-        name = f"{term['name']} of {old['serial']}"[:128]
-        await add_term(call, new["asset_id"], NewWarrantyTerm(**{**term, "name": name}))
+    await _carry_warranty(call, old, new, today_of(call, repair))
     if old["state"] == "active":
         reason = f"exchanged for {body.serial}: {body.reason}"[:500]
         await retire(call, old["serial"], NewRetirement(reason=reason), old["version"])
@@ -166,6 +165,23 @@ async def _replacement(call: Call, old: Mapping[str, Any], serial: str) -> DictR
     if given:
         return await change_asset(call, serial, AssetChange(**given), there["version"])
     return there
+
+
+async def _carry_warranty(call: Call, old: Mapping[str, Any], new: Mapping[str, Any], today: date) -> None:
+    """Let the new machine have what is left of the old one's warranty, and no day more.
+
+    A policy's terms follow from the day of purchase, so the new machine counts as bought when the old one was; all else
+    is copied.
+    """
+    await derive_if_pending(call, old["asset_id"])
+    for term in await rows(call, "replacement_terms", {**old, "today": today}):
+        name = f"{term['name']} of {old['serial']}"[:128]
+        await add_term(call, new["asset_id"], NewWarrantyTerm(**{**term, "name": name}))
+    start = await row(call, "policy_start", old)
+    if start is not None and start["starts_on"] is not None:
+        bought = NewPurchase(purchased_on=min(start["starts_on"], today), invoice_number=f"exchange of {old['serial']}")
+        purchase = await submit_purchase(call, new["serial"], bought)
+        await decide_purchase(call, purchase["purchase_id"], "accept", f"takes the place of {old['serial']}")
 
 
 async def enter_cost(call: Call, repair_id: int, body: NewCost) -> DictRow:

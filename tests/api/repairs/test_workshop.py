@@ -143,6 +143,9 @@ def test_a_delay_is_told_and_a_late_node_is_found_once(bench, refusal, now):
 
 
 def test_an_exchanged_machine_takes_the_warranty_along(bench, refusal, now):
+    lines = [{"months": 100}, {"component": "motor", "months": 2}]
+    policy = {"code": "P", "name": "Washers", "kind": "pressure_washer", "valid_from": "2015-01-01", "lines": lines}
+    bench.lead.post("/v1/warranty-policies", policy, now=now)
     repair = bench.act(bench.act(bench.repair("K5-NEW", mode="drop_off"), "receive"), "diagnose")
     assert "shipped" not in _ahead(repair)
     taken = refusal(bench.act, repair, "exchange", serial="K5-OLD")
@@ -152,11 +155,29 @@ def test_an_exchanged_machine_takes_the_warranty_along(bench, refusal, now):
     swap = bench.customer.get("/v1/assets/K5-SWAP")
     assert swap["customer_id"] == bench.customer_id
     assert bench.agent.get("/v1/assets/K5-NEW")["state"] == "retired"
-    answer = bench.agent.get("/v1/assets/K5-SWAP/warranty", on="2026-12-31", now=now)
-    assert answer["covered"] is True
-    assert bench.agent.get("/v1/assets/K5-SWAP/warranty", on="2027-01-01", now=now)["covered"] is False
+    # The policy's hundred months run since the old machine was installed in May 2020, and the motor's two; the promise
+    # given by hand is copied.
+    for component, days in ((None, {"2028-08-31": True, "2028-09-01": False}), ("motor", {"2026-12-31": True})):
+        for day, covered in days.items():
+            asked = {"on": day, "component": component, "now": now}
+            assert bench.agent.get("/v1/assets/K5-SWAP/warranty", **asked)["covered"] is covered
+    assert (
+        bench.agent.get("/v1/assets/K5-SWAP/warranty", on="2027-01-01", component="motor", now=now)["covered"] is False
+    )
     repair = bench.act(repair, "hand-over")
     assert bench.agent.get(f"/v1/tickets/{repair['ticket_id']}")["state"] == "resolved"
+
+
+def test_customers_send_their_own_machines_in(bench, refusal, now):
+    ticket = {"kind": "repair", "serial": "K5-OLD", "title": "Does not run", "service_mode": "mail_in"}
+    ticket_id = bench.customer.post("/v1/tickets", ticket, now=now)["ticket_id"]
+    free = refusal(bench.customer.post, "/v1/repairs", {"ticket_id": ticket_id, "central": True}, now=now)
+    assert free.problem["errors"][0]["field"] == "body.central"
+    repair = bench.customer.post("/v1/repairs", {"ticket_id": ticket_id}, now=now)
+    assert (repair["state"], repair["next_node"]) == ("label", "received")
+    label = repair["shipments"][0]["label_file_id"]
+    assert bench.customer.get_text(f"/v1/files/{label}/content").startswith("%PDF")
+    assert bench.act(repair, "receive")["state"] == "received"
 
 
 def test_repairs_are_found_by_ticket_machine_state_and_label(bench, refusal, now):
