@@ -28,7 +28,8 @@ INSERT INTO telemetry.hourly (bucket, asset_id, metric_id, readings, value_sum, 
     SELECT '2026-06-10T07:00Z', asset_id, metric_id, 1, 1, 1, 1 FROM service.asset, telemetry.metric;
 INSERT INTO telemetry.event (time, asset_id, code)
     SELECT '2026-07-04Z', asset_id, 'E' || n FROM service.asset, generate_series(1, 5) AS n;
-INSERT INTO telemetry.agent_state (agent_id, online, changed_at) SELECT serial, false, '2026-08-31Z' FROM service.asset;
+INSERT INTO telemetry.agent_state (agent_id, online, changed_at) SELECT serial, false, '2026-08-31Z' FROM service.asset
+    ON CONFLICT (agent_id) DO UPDATE SET online = false, changed_at = excluded.changed_at;
 """
 
 
