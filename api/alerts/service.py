@@ -46,12 +46,17 @@ async def announce(
         "asset_id": asset_id,
         "subject": subject,
         "body": body,
-        "payload": Jsonb(payload, dumps=_dumps),
+        "payload": as_payload(payload),
         "now": call.now,
     }
     async with call.unscoped():
         # To whom it goes is nobody's business who sees a part only.
         await call.connection.execute(SQL["insert_alerts"], values)
+
+
+def as_payload(payload: Mapping[str, Any]) -> Jsonb:
+    """An alert's JSON for machines, for a statement that calls `service.announce`."""
+    return Jsonb(payload, dumps=_dumps)
 
 
 async def create_target(call: Call, body: NewAlertTarget) -> DictRow:

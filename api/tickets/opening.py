@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from api.alerts.service import announce
+from api.alerts.service import as_payload
 from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.sla import service as sla
@@ -40,13 +40,14 @@ async def open_ticket(call: Call, body: NewTicket) -> tuple[DictRow, bool]:
         "now": call.now,
         "evidence": Jsonb(body.evidence),
         "detail": Jsonb({"kind": body.kind, "cause": ticket["cause"]}),
+        **_alert(call, ticket, found),
     }
     for _ in range(ATTEMPTS):
         # A scoped caller's case has just been judged to be their own.
         async with call.unscoped():
             inserted = await one(call, "insert_ticket", values)
             if inserted is not None:
-                await _follow(call, ticket, found)
+                await sla.start(call, ticket, found["sla_revision"])
         if inserted is not None:
             return ticket, True
         ticket_id = await _existing_case(call, ticket, body)
@@ -163,12 +164,14 @@ def _as_written(call: Call, body: NewTicket, found: DictRow) -> dict[str, Any]:
     }
 
 
-async def _follow(call: Call, ticket: Mapping[str, Any], found: DictRow) -> None:
-    """What an opening sets going: the clocks of its service level, and the customer's alert where somebody listens."""
-    await sla.start(call, ticket, found["sla_revision"])
+def _alert(call: Call, ticket: Mapping[str, Any], found: DictRow) -> dict[str, Any]:
+    """The customer's alert, as parameters of the statement that opens the case; None where nobody listens."""
+    values: dict[str, Any] = dict.fromkeys(
+        ("alert_topic", "alert_cause", "alert_subject", "alert_body", "alert_payload")
+    )
     # Who listens is not for scoped callers to see.
     if not found["heard"] and not call.principal.scoped:
-        return
+        return values
     machine = None
     if found["asset_id"] is not None:
         machine = Machine(ticket["serial"], found["model_name"], found["site_name"])
@@ -183,15 +186,14 @@ async def _follow(call: Call, ticket: Mapping[str, Any], found: DictRow) -> None
         warranty_ends_on=found["warranty_ends_on"],
         service_mode=ticket["service_mode"],
     )
-    await announce(
-        call,
-        topic="ticket.opened" if ticket["term_id"] is None else "warranty.expiring",
-        cause=f"ticket:{ticket['ticket_id']}:opened",
-        asset_id=ticket["asset_id"],
-        subject=message.subject,
-        body=message.body,
-        payload={name: value for name, value in ticket.items() if name not in {"asset_id", "customer_kind"}},
-    )
+    told = {name: value for name, value in ticket.items() if name not in {"asset_id", "customer_kind"}}
+    return {
+        "alert_topic": "ticket.opened" if ticket["term_id"] is None else "warranty.expiring",
+        "alert_cause": f"ticket:{ticket['ticket_id']}:opened",
+        "alert_subject": message.subject,
+        "alert_body": message.body,
+        "alert_payload": as_payload(told),
+    }
 
 
 def _topic(body: NewTicket) -> str:

@@ -22,7 +22,12 @@ WITH opened AS (
     INSERT INTO service.ticket_tag (ticket_id, tag)
     SELECT ticket_id, tag FROM opened, unnest(%(tags)s::text[]) AS tag
 )
-SELECT ticket_id FROM opened
+SELECT ticket_id,
+       CASE WHEN %(alert_subject)s::text IS NOT NULL
+            THEN service.announce(%(alert_topic)s::text, %(alert_cause)s::text, %(asset_id)s::integer,
+                                  %(alert_subject)s::text, %(alert_body)s::text, %(alert_payload)s::jsonb,
+                                  %(now)s::timestamptz) END AS announced
+FROM opened
 
 -- name: lock_open_case
 -- Shared, so that several may add evidence, but nobody may end the case meanwhile.
