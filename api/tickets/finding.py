@@ -15,7 +15,7 @@ from api.conventions.call import Call
 from api.conventions.etags import changed_meanwhile
 from api.conventions.pages import decode_text, encode_text
 from api.conventions.problems import Problem
-from api.tickets.filters import BUILT_IN, COUNTED, SCAN, Viewer, Walk, walk_of
+from api.tickets.filters import BUILT_IN, COUNTED, Viewer, Walk, walk_of
 from api.tickets.models import FilterChange, NewFilter, TicketWish
 from api.tickets.repository import SQL, one
 from api.tickets.service import seen
@@ -50,7 +50,7 @@ async def list_tickets(call: Call, wish: TicketWish, after: str | None, limit: i
         limit: At most so many; there may be fewer although there is a next page.
     """
     walk, values = walk_of(wish, viewer_of(call))
-    values |= {**_place(walk, after), "fetch": limit + 1, "scan": SCAN, "now": call.now}
+    values |= {**_place(walk, after), "fetch": limit + 1, "scan": walk.scan, "now": call.now}
     # Planned anew each time, so that the values decide, not what was usual before.
     rows = await (await call.connection.execute(walk.rows(), values, prepare=False)).fetchall()
     if len(rows) > limit:
@@ -67,7 +67,7 @@ async def list_tickets(call: Call, wish: TicketWish, after: str | None, limit: i
 async def _given_up_at(call: Call, walk: Walk, values: Mapping[str, Any]) -> DictRow | None:
     """The row at which a page stopped looking; None when it has seen all."""
     row = await (await call.connection.execute(walk.reached(), values, prepare=False)).fetchone()
-    return row if row is not None and row["looked_at"] >= SCAN else None
+    return row if row is not None and row["looked_at"] >= walk.scan else None
 
 
 def _cursor(walk: Walk, ticket_id: int, due_by: datetime | None) -> str:
