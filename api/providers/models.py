@@ -27,6 +27,7 @@ def _each_once(names: list[str]) -> list[str]:
 
 
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Level = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,32}$")]
 Phone = Annotated[str, Field(max_length=40), AfterValidator(_e164)]
 Email = Annotated[EmailStr, Field(max_length=254)]
 Territories = Annotated[list[Name], Field(max_length=500), AfterValidator(_each_once)]
@@ -42,6 +43,7 @@ class NewProvider(Body):
     address: Text = ""
     note: Text = ""
     territories: Territories = Field([], description="where it works, as sites name their territory")
+    level: Level = Field("", description="as price lists name it in provider_level; empty: none in particular")
 
 
 class ProviderChange(Body):
@@ -53,6 +55,7 @@ class ProviderChange(Body):
     address: Text | None = None
     note: Text | None = None
     territories: Territories | None = None
+    level: Level | None = None
     active: bool | None = None
 
 
@@ -67,6 +70,7 @@ class Provider(Answer):
     address: str
     note: str
     territories: list[str]
+    level: str
     active: bool
     created_at: datetime
     version: int

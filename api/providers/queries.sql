@@ -1,18 +1,18 @@
 -- name: insert_provider
-INSERT INTO service.provider (code, name, phone, email, address, note, created_at)
-VALUES (%(code)s, %(name)s, %(phone)s, %(email)s, %(address)s, %(note)s, %(now)s)
+INSERT INTO service.provider (code, name, phone, email, address, note, level, created_at)
+VALUES (%(code)s, %(name)s, %(phone)s, %(email)s, %(address)s, %(note)s, %(level)s, %(now)s)
 ON CONFLICT (code) DO NOTHING
 RETURNING provider_id
 
 -- name: get_provider
-SELECT p.provider_id, p.code, p.name, p.phone, p.email, p.address, p.note, p.active, p.created_at, p.version,
+SELECT p.provider_id, p.code, p.name, p.phone, p.email, p.address, p.note, p.level, p.active, p.created_at, p.version,
        ARRAY(SELECT t.territory FROM service.provider_territory t WHERE t.provider_id = p.provider_id
              ORDER BY t.territory) AS territories
 FROM service.provider p
 WHERE p.provider_id = %(provider_id)s
 
 -- name: list_providers
-SELECT p.provider_id, p.code, p.name, p.phone, p.email, p.address, p.note, p.active, p.created_at, p.version,
+SELECT p.provider_id, p.code, p.name, p.phone, p.email, p.address, p.note, p.level, p.active, p.created_at, p.version,
        ARRAY(SELECT t.territory FROM service.provider_territory t WHERE t.provider_id = p.provider_id
              ORDER BY t.territory) AS territories
 FROM service.provider p
@@ -26,15 +26,15 @@ ORDER BY p.provider_id
 LIMIT %(fetch)s
 
 -- name: lock_provider
-SELECT provider_id, name, phone, email, address, note, active, version
+SELECT provider_id, name, phone, email, address, note, level, active, version
 FROM service.provider
 WHERE provider_id = %(provider_id)s
 FOR NO KEY UPDATE
 
 -- name: change_provider
 UPDATE service.provider
-SET name = %(name)s, phone = %(phone)s, email = %(email)s, address = %(address)s, note = %(note)s, active = %(active)s,
-    version = version + 1
+SET name = %(name)s, phone = %(phone)s, email = %(email)s, address = %(address)s, note = %(note)s, level = %(level)s,
+    active = %(active)s, version = version + 1
 WHERE provider_id = %(provider_id)s
 
 -- name: delete_territories

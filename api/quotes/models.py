@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from api.conventions.models import Answer, Body, Currency, Id, Minor, Name, Text
+from api.providers.models import Level as ProviderLevel
 from api.quotes.pricing import LineKind
 from api.quotes.rules import Channel, QuoteState
 
 Country = Annotated[str, Field(pattern=r"^([A-Z]{2})?$", description="ISO 3166; empty: any")]
 CustomerKind = Literal["", "consumer", "business"]
-Level = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,32}$", description="of the service partner; empty: any")]
+Level = Annotated[ProviderLevel, Field(description="of the service partner; empty: any")]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 OptionalCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")]
 BasisPoints = Annotated[int, Field(ge=0, le=10_000, description="of a whole: 1900 is 19 %")]
