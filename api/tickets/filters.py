@@ -17,8 +17,8 @@ from careloop.database.queries import load_queries
 PIECES = load_queries("api.tickets", "lists.sql")
 _COLUMNS, *_ = PIECES.values()
 
-# So many rows does a page look at before it says: go on with `next`. In the order of due dates fewer, since they lie all
-# over the table: for thousands the planner would rather sort all active tickets.
+# So many rows does a page look at before it says: go on with `next`. In the order of due dates fewer: they lie all over
+# the table, and for thousands the planner would rather sort all active tickets.
 SCAN = 4000
 SCAN_BY_DATE = 500
 # So many rows does a count look at.
