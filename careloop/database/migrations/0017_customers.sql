@@ -196,9 +196,10 @@ CREATE FUNCTION service.redacted(given text[], loose text, exact text) RETURNS t
     SELECT array_agg(service.redacted(one, loose, exact) ORDER BY place) FROM unnest(given) WITH ORDINALITY AS item (one, place)
 $$;
 
--- Nobody may write the audit and the change feed but by these, which take a person out of rows and change nothing else.
+-- Nobody may write the audit and the change feed but by these, in a transaction that says that it erases: they take a person
+-- out of rows and change nothing else.
 CREATE FUNCTION service.erase_audit(audit_ids bigint[], loose text, exact text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET careloop.erasing = 'yes' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     blanked bigint;
 BEGIN
@@ -215,7 +216,7 @@ END
 $$;
 
 CREATE FUNCTION service.erase_changes(change_ids bigint[], loose text, exact text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET careloop.erasing = 'yes' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     blanked bigint;
 BEGIN
