@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from api.conventions.models import Answer, Body, Id, Name, Text
 from api.conventions.roles import Role
-from api.escalation.rules import Decision, Occasion, Step
+from api.escalation.rules import Decider, Decision, Occasion, Step
 from api.sla.rules import ClockKind
 
 State = Literal["open", "decided", "lapsed"]
@@ -84,6 +84,13 @@ class NewDecision(Body):
     text: Annotated[Text, Field(min_length=1)] = Field(description="in words, for whoever works on the case")
 
 
+class NewEscalation(Body):
+    """Somebody has to decide about a case, whatever its clocks say."""
+
+    role: Decider = Field("desk_lead", description="who is to decide")
+    reason: Annotated[Text, Field(min_length=1)] = Field(description="why, for whoever decides")
+
+
 class GoneStep(Answer):
     """A step that was gone."""
 
@@ -100,8 +107,8 @@ class Escalation(Answer):
     title: str
     priority: str
     ticket_state: str
-    ladder: str
-    cause: str = Field(examples=["clock:solution", "reopened:2"])
+    ladder: str | None = Field(description="whose steps it goes; null when it was opened by hand")
+    cause: str = Field(examples=["clock:solution", "reopened:2", "by_hand:1"])
     state: State
     steps: list[LadderStep]
     steps_gone: int
@@ -109,6 +116,8 @@ class Escalation(Answer):
     role: Role | None = Field(description="who is to decide")
     user_id: int | None
     opened_at: datetime
+    opened_by: str | None = Field(description="who opened it by hand")
+    opened_because: str | None = Field(description="why it was opened by hand")
     decision: Decision | None
     text: str | None
     decided_by: str | None

@@ -46,6 +46,18 @@ VALUES (%(ticket_id)s, %(ladder_id)s, %(cause)s, %(clock_id)s, %(steps)s, %(next
 ON CONFLICT (ticket_id, cause) DO NOTHING
 RETURNING escalation_id
 
+-- name: open_by_hand
+SELECT escalation_id, role
+FROM service.escalation
+WHERE ticket_id = %(ticket_id)s AND ladder_id IS NULL AND state = 'open'
+
+-- name: insert_by_hand
+INSERT INTO service.escalation (ticket_id, cause, steps, role, opened_at, opened_by, opened_because)
+SELECT %(ticket_id)s, 'by_hand:' || 1 + count(*), '[]', %(role)s, %(now)s, %(opened_by)s, %(reason)s
+FROM service.escalation
+WHERE ticket_id = %(ticket_id)s AND ladder_id IS NULL
+RETURNING escalation_id, cause
+
 -- name: escalation_of_cause
 SELECT escalation_id, state, steps, steps_gone, opened_at
 FROM service.escalation
@@ -106,11 +118,11 @@ FOR UPDATE OF t, e
 
 -- name: list_escalations
 SELECT e.escalation_id, e.ticket_id, t.title, t.priority, t.state AS ticket_state, l.name AS ladder, e.cause, e.state,
-       e.steps, e.steps_gone, e.next_at, e.role, e.user_id, e.opened_at, e.decision, e.reason AS text, e.decided_by,
+       e.steps, e.steps_gone, e.next_at, e.role, e.user_id, e.opened_at, e.opened_by, e.opened_because, e.decision, e.reason AS text, e.decided_by,
        e.ended_at, e.version
 FROM service.escalation e
 JOIN service.ticket t USING (ticket_id)
-JOIN service.escalation_ladder l USING (ladder_id)
+LEFT JOIN service.escalation_ladder l USING (ladder_id)
 WHERE e.escalation_id > %(after_id)s
   AND (%(state)s::text IS NULL OR e.state = %(state)s)
   AND (%(role)s::text IS NULL OR e.role = %(role)s)
@@ -120,11 +132,11 @@ LIMIT %(fetch)s
 
 -- name: get_escalation
 SELECT e.escalation_id, e.ticket_id, t.title, t.priority, t.state AS ticket_state, l.name AS ladder, e.cause, e.state,
-       e.steps, e.steps_gone, e.next_at, e.role, e.user_id, e.opened_at, e.decision, e.reason AS text, e.decided_by,
+       e.steps, e.steps_gone, e.next_at, e.role, e.user_id, e.opened_at, e.opened_by, e.opened_because, e.decision, e.reason AS text, e.decided_by,
        e.ended_at, e.version,
        coalesce((SELECT jsonb_agg(jsonb_build_object('step', s.step, 'at', s.at, 'done', s.done) ORDER BY s.step)
                  FROM service.escalation_step s WHERE s.escalation_id = e.escalation_id), '[]') AS gone
 FROM service.escalation e
 JOIN service.ticket t USING (ticket_id)
-JOIN service.escalation_ladder l USING (ladder_id)
+LEFT JOIN service.escalation_ladder l USING (ladder_id)
 WHERE e.escalation_id = %(escalation_id)s

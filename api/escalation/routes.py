@@ -17,6 +17,7 @@ from api.escalation.models import (
     EscalationWithSteps,
     LadderChange,
     NewDecision,
+    NewEscalation,
     NewLadder,
     State,
 )
@@ -46,6 +47,18 @@ async def list_escalations(
 async def get_escalation(escalation_id: Id, call: CurrentCall, response: Response) -> EscalationWithSteps:
     """One escalation with the steps that were gone."""
     escalation = EscalationWithSteps(**await service.get_escalation(call, escalation_id))
+    tag(response, escalation.version)
+    return escalation
+
+
+@router.post("/tickets/{ticket_id}/escalations", status_code=201, dependencies=[allow(*STAFF)])
+async def open_escalation(
+    ticket_id: Id, body: NewEscalation, call: CurrentCall, response: Response
+) -> EscalationWithSteps:
+    """Let somebody decide about a case; 200 with the one that is open already, whose case hears the reason."""
+    row, new = await service.open_by_hand(call, ticket_id, body.role, body.reason)
+    response.status_code = 201 if new else 200
+    escalation = EscalationWithSteps(**row)
     tag(response, escalation.version)
     return escalation
 

@@ -12,12 +12,15 @@ from api.sla.rules import ClockKind
 
 Occasion = Literal["warning", "breach", "reopened"]
 Decision = Literal["take_over", "reassign", "extend", "compensate", "accept", "other"]
+# Who may be asked by hand: those who see every case and may decide.
+Decider = Literal["admin", "desk_lead", "agent", "dispatcher", "engineer"]
 
 ESCALATION = StateMachine(
     name="escalation",
     initial="open",
     moves={"open": {"decide": "decided", "lapse": "lapsed"}, "decided": {}, "lapsed": {}},
     notes="""- Open, it goes its ladder's steps, each once, until somebody decides.
+- Opened by hand, one at a time for a case, it has no steps and waits for a decision.
 - It lapses by itself when the clock that only warned stops in time. One whose target has passed waits for a decision,
   though no further step is gone once the clock has stopped.""",
 )
@@ -152,3 +155,8 @@ def step_mail(ticket_id: int, title: str, cause: str, number: int, named: str) -
     why = f"its {_CLOCKS[which]} runs late" if what == "clock" else f"it was opened again ({which}×)"
     body = f"{title}\n\nThe case is escalated since {why}. Step {number}; to decide: {named}."
     return Mail(f"Case {ticket_id} is escalated to {named}", body)
+
+
+def hand_mail(ticket_id: int, title: str, role: str, reason: str) -> Mail:
+    """What is told when somebody opened an escalation by hand."""
+    return Mail(f"Case {ticket_id} is escalated to {role}", f"{title}\n\n{reason}\n\nTo decide: {role}.")

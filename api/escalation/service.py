@@ -13,11 +13,12 @@ from api.conventions.etags import changed_meanwhile
 from api.conventions.problems import Problem
 from api.escalation import rules
 from api.escalation.models import LadderChange, LadderStep, NewDecision, NewLadder, stored
-from api.escalation.rules import ESCALATION, Ladder, Moments, Step
+from api.escalation.rules import ESCALATION, Decider, Ladder, Moments, Step
 from api.sla import service as sla
 from api.sla.hours import ALWAYS_OPEN
 from api.sla.service import Trip
 from api.tickets.models import Assignment, TicketChange
+from api.tickets.repository import lock_ticket
 from api.tickets.rules import OVER
 from api.tickets.service import append_event, assign, change_ticket
 from careloop.database.queries import load_queries
@@ -262,6 +263,58 @@ async def _tell_step(call: Call, escalation: DictRow, step: Step, number: int, d
             "provider_id": case["provider_id"] if step.tell_provider else None,
         },
     )
+
+
+# By hand ----------------------------------------------------------------------------------------
+
+
+async def open_by_hand(call: Call, ticket_id: int, role: Decider, reason: str) -> tuple[DictRow, bool]:
+    """Let somebody decide about a case, whatever its clocks say; while one is open, the reason is added to its history.
+
+    Args:
+        call: Who asks for it.
+        ticket_id: The case.
+        role: Who is to decide; of one that is open already it stays who it is.
+        reason: Why, for whoever decides.
+
+    Returns:
+        The escalation, and whether it is new.
+
+    Raises:
+        Problem: 404; 409 when the case is over.
+    """
+    case = await lock_ticket(call, ticket_id)
+    if case["state"] in OVER:
+        detail = f"ticket {ticket_id} is {case['state']}; open it again first"
+        raise Problem.conflict("ticket-state", detail, state=case["state"])
+    values = {"ticket_id": ticket_id, "role": role, "reason": reason, "opened_by": call.principal.name, "now": call.now}
+    seen = await (await call.connection.execute(SQL["open_by_hand"], values)).fetchone()
+    if seen is not None:
+        again = {"escalation_id": seen["escalation_id"], "role": seen["role"], "reason": reason}
+        await append_event(call, ticket_id, "escalation_urged", again)
+        return await get_escalation(call, seen["escalation_id"]), False
+    made = await (await call.connection.execute(SQL["insert_by_hand"], values)).fetchone()
+    if made is None:
+        raise LookupError(f"the escalation of ticket {ticket_id} was not written")
+    line = {**made, "role": role, "reason": reason}
+    await append_event(call, ticket_id, "escalated", line)
+    mail = rules.hand_mail(ticket_id, case["title"], role, reason)
+    await announce(
+        call,
+        topic="ticket.escalated",
+        cause=f"escalation:{made['escalation_id']}:opened",
+        asset_id=case["asset_id"],
+        subject=mail.subject,
+        body=mail.body,
+        payload={
+            **line,
+            "ticket_id": ticket_id,
+            "priority": case["priority"],
+            "to_decide": {"role": role, "user_id": None},
+            "provider_id": None,
+        },
+    )
+    return await get_escalation(call, made["escalation_id"]), True
 
 
 # Deciding ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from api.cover.service import note_human_damage, redeem
 from api.dispatch import service as dispatch
 from api.dispatch.models import Dispatch
 from api.dispatch.repository import get_job
+from api.escalation.service import open_by_hand
 from api.files.service import get_content, store_file
 from api.outcomes.models import NewFailure, NewReplacement
 from api.outcomes.service import lock_facts, record_failure, record_replacement
@@ -171,23 +172,15 @@ async def _mail_in(call: Call, locked: Locked, report: ReportContent) -> list[di
 
 
 async def _escalate(call: Call, locked: Locked, report: ReportContent) -> list[dict[str, Any]]:
-    """Somebody has to decide: the case becomes urgent, and whoever listens for escalations hears of it."""
+    """Somebody has to decide: the case becomes urgent, and is escalated to the desk's lead."""
     if locked.ticket is None:
         raise LookupError("an escalation without a case passed the completion check")
     ticket = await get_ticket(call, locked.ticket["ticket_id"])
     if ticket["priority"] != "urgent":
         await change_ticket(call, ticket["ticket_id"], TicketChange(priority="urgent"), ticket["version"])
-    serial, note = locked.visit["serial"], report.follow_up.note
-    await announce(
-        call,
-        topic="ticket.escalated",
-        cause=f"visit:{locked.visit_id}:escalated",
-        asset_id=locked.visit["asset_id"],
-        subject=f"{serial}: case {ticket['ticket_id']} needs a decision",
-        body=f"Machine: {serial}\nThe technician could not solve it.\n{note}",
-        payload={"ticket_id": ticket["ticket_id"], "visit_id": locked.visit_id, "note": note},
-    )
-    return [{"ticket_id": ticket["ticket_id"], "priority": "urgent"}]
+    reason = f"Visit {locked.visit_id} of {locked.visit['serial']} could not solve it. {report.follow_up.note}".strip()
+    escalation, _ = await open_by_hand(call, ticket["ticket_id"], "desk_lead", reason)
+    return [{"ticket_id": ticket["ticket_id"], "priority": "urgent", "escalation_id": escalation["escalation_id"]}]
 
 
 async def _follow_up(call: Call, locked: Locked, report: ReportContent) -> list[dict[str, Any]]:

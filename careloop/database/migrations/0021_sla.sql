@@ -297,8 +297,9 @@ CREATE INDEX escalation_ladder_place ON service.escalation_ladder (place, ladder
 CREATE TABLE service.escalation (
     escalation_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     ticket_id      bigint NOT NULL REFERENCES service.ticket,
-    ladder_id      bigint NOT NULL REFERENCES service.escalation_ladder,
-    -- 'clock:solution', 'reopened:2': each of a case once.
+    -- Null when somebody opened it by hand.
+    ladder_id      bigint REFERENCES service.escalation_ladder,
+    -- 'clock:solution', 'reopened:2', 'by_hand:1': each of a case once.
     cause          text NOT NULL,
     clock_id       bigint REFERENCES service.ticket_clock ON DELETE SET NULL,
     state          text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'decided', 'lapsed')),
@@ -311,6 +312,9 @@ CREATE TABLE service.escalation (
     role           text,
     user_id        bigint REFERENCES service.app_user,
     opened_at      timestamptz NOT NULL,
+    -- Who opened it by hand, and why.
+    opened_by      text,
+    opened_because text,
     decision       text,
     reason         text,
     decided_by     text,
@@ -319,8 +323,12 @@ CREATE TABLE service.escalation (
     UNIQUE (ticket_id, cause),
     CHECK ((state = 'decided') = (decision IS NOT NULL)),
     CHECK ((state = 'open') = (ended_at IS NULL)),
-    CHECK (state = 'open' OR next_at IS NULL)
+    CHECK (state = 'open' OR next_at IS NULL),
+    CHECK ((ladder_id IS NULL) = (cause LIKE 'by\_hand:%')),
+    CHECK ((ladder_id IS NULL) = (opened_because IS NOT NULL))
 );
+-- One that was opened by hand is open at a time.
+CREATE UNIQUE INDEX escalation_by_hand ON service.escalation (ticket_id) WHERE ladder_id IS NULL AND state = 'open';
 CREATE INDEX escalation_state ON service.escalation (state, escalation_id);
 CREATE INDEX escalation_role ON service.escalation (role, state, escalation_id);
 CREATE INDEX escalation_user_id ON service.escalation (user_id, escalation_id);
@@ -346,7 +354,7 @@ CALL service.guard('service.escalation_ladder', '(SELECT service.scope_provider_
 -- Not for customers, though the case is theirs.
 CALL service.guard('service.escalation', '(SELECT service.scope_provider_id()) IS NOT NULL '
     'AND EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = escalation.ticket_id)', 'escalation_id', states => true,
-    personal => ARRAY['reason', 'decided_by']);
+    personal => ARRAY['reason', 'decided_by', 'opened_by', 'opened_because']);
 CALL service.guard('service.escalation_step',
     'EXISTS (SELECT FROM service.escalation e WHERE e.escalation_id = escalation_step.escalation_id)',
     'escalation_id,step', audited => false);

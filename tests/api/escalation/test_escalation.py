@@ -170,3 +170,34 @@ def test_the_duty_and_the_desk_at_once_wait_for_one_another_in_no_circle(desk, a
     desk.run(1002)
     rows = desk.rows("SELECT count(*) AS steps FROM service.escalation_step")
     assert rows == [{"steps": 2 * len(cases)}]
+
+
+def test_somebody_opens_one_by_hand_and_it_waits_for_a_decision(desk, at_once) -> None:
+    case = desk.open()
+    path = f"/v1/tickets/{case}/escalations"
+    with desk.api.client("agent") as agent:
+        made = agent.post(path, {"reason": "They call the press."}, now=after(10))
+        names = ("cause", "state", "role", "ladder", "steps", "next_at", "opened_by", "opened_because")
+        assert [made[name] for name in names] == [
+            "by_hand:1", "open", "desk_lead", None, [], None, "test-agent", "They call the press.",
+        ]  # fmt: skip
+        # While it is open there is no other, whoever asks; the reason is kept.
+        again = agent.post(path, {"role": "admin", "reason": "They call again."}, now=after(20))
+        assert (again["escalation_id"], again["role"]) == (made["escalation_id"], "desk_lead")
+        decide = f"/v1/escalations/{made['escalation_id']}/decide"
+        decision = {"decision": "compensate", "text": "A free service."}
+        assert refused(agent.post, decide, decision).type == "/problems/not-named"
+        for wrong in ({"reason": ""}, {"reason": "x", "role": "customer"}):
+            assert refused(agent.post, path, wrong).status == 422
+        assert refused(agent.post, "/v1/tickets/999/escalations", {"reason": "x"}).status == 404
+    # No clock ends it, and it goes no step.
+    assert desk.run(799)["escalations"] == 0
+    assert desk.client.post(decide, decision, now=after(800))["state"] == "decided"
+    # Decided, there may be another; many at once make one.
+    answers = at_once(lambda client, at: client.post(at, {"role": "engineer", "reason": "Again."}), [path] * 4)
+    assert {(answer["cause"], answer["role"]) for answer in answers} == {("by_hand:2", "engineer")}
+    history = [event["kind"] for event in desk.client.get(f"/v1/tickets/{case}/events")["items"]]
+    assert [history.count(kind) for kind in ("escalated", "escalation_urged")] == [2, 4]
+    assert alerts(desk) == [f"Case {case} is escalated to desk_lead", f"Case {case} is escalated to engineer"]
+    desk.move(case, "resolved", 900)
+    assert refused(desk.client.post, path, {"reason": "x"}).type == "/problems/ticket-state"

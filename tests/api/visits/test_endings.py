@@ -126,6 +126,9 @@ def test_what_is_not_solved_goes_on_as_the_report_says(desk) -> None:
     assert (job["state"], ticket["service_mode"], ticket["state"]) == ("cancelled", "mail_in", "open")
     made, job, ticket = done["escalation"]
     assert (job["state"], ticket["priority"], ticket["state"]) == ("waiting", "urgent", "open")
+    (escalation,) = desk.get("agent", "/v1/escalations?state=open&role=desk_lead")["items"]
+    assert (escalation["escalation_id"], escalation["ticket_id"]) == (made["escalation_id"], ticket["ticket_id"])
+    assert escalation["opened_because"].endswith("could not solve it. The third pump within a year.")
     assert desk.get("agent", "/v1/replacements?serial=HD5-1")["items"] == []
     assert desk.stock() == (10, 2)
 
