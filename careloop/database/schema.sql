@@ -809,3 +809,3065 @@ BEGIN
       );
 END
 $$;
+
+-- Who may see what, who did what, and what changed: wired into every table of the service desk by one call,
+-- `CALL service.guard(…)`, so that no route can forget any of it (docs/decisions/0017-guarded-tables.md).
+
+-- The roles belong to the whole server, so two databases may make them at once: losing that race is as good as winning it.
+-- careloop_api sees everything; a call of a customer, a technician or a partner runs as careloop_scoped.
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['careloop_api', 'careloop_scoped'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+
+-- Partners, users, sessions, keys -----------------------------------------------------------------
+
+-- An organisation that does the work: a service partner, or the maker's own service.
+CREATE TABLE service.provider (
+    provider_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code         text NOT NULL UNIQUE,
+    name         text NOT NULL,
+    active       boolean NOT NULL DEFAULT true,
+    created_at   timestamptz NOT NULL,
+    version      integer NOT NULL DEFAULT 1
+);
+
+ALTER TABLE service.technician ADD COLUMN provider_id bigint REFERENCES service.provider;
+CREATE INDEX technician_provider_id ON service.technician (provider_id);
+
+CREATE TABLE service.app_user (
+    user_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- What somebody types to log in, in lower case.
+    login          text NOT NULL UNIQUE CHECK (login = lower(login)),
+    name           text NOT NULL,
+    role           text NOT NULL,
+    -- Argon2; null for somebody who logs in through the identity provider only.
+    password_hash  text,
+    oidc_issuer    text,
+    oidc_subject   text,
+    customer_id    bigint REFERENCES service.customer,
+    provider_id    bigint REFERENCES service.provider,
+    technician_id  bigint REFERENCES service.technician,
+    active         boolean NOT NULL DEFAULT true,
+    created_at     timestamptz NOT NULL,
+    version        integer NOT NULL DEFAULT 1,
+    UNIQUE (oidc_issuer, oidc_subject),
+    CHECK ((oidc_issuer IS NULL) = (oidc_subject IS NULL)),
+    CHECK (role IN ('admin', 'desk_lead', 'agent', 'dispatcher', 'technician', 'partner_manager', 'engineer', 'customer',
+                    'service')),
+    CHECK ((role = 'customer') = (customer_id IS NOT NULL)),
+    CHECK (role <> 'partner_manager' OR provider_id IS NOT NULL),
+    CHECK (provider_id IS NULL OR role IN ('partner_manager', 'technician')),
+    CHECK (technician_id IS NULL OR role = 'technician')
+);
+CREATE INDEX app_user_customer_id ON service.app_user (customer_id);
+CREATE INDEX app_user_provider_id ON service.app_user (provider_id);
+CREATE INDEX app_user_technician_id ON service.app_user (technician_id);
+
+CREATE TABLE service.session (
+    session_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id     bigint NOT NULL REFERENCES service.app_user,
+    -- SHA-256 of the token, which is 256 random bits.
+    token_hash  bytea NOT NULL UNIQUE,
+    created_at  timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    revoked_at  timestamptz
+);
+CREATE INDEX session_user_id ON service.session (user_id);
+
+ALTER TABLE service.api_key DROP CONSTRAINT api_key_role_check;
+UPDATE service.api_key SET role = 'agent' WHERE role = 'desk';
+ALTER TABLE service.api_key
+    -- e.g. 'tickets:read'; null for all that the role may.
+    ADD COLUMN scopes        text[],
+    ADD COLUMN customer_id   bigint REFERENCES service.customer,
+    ADD COLUMN provider_id   bigint REFERENCES service.provider,
+    ADD COLUMN technician_id bigint REFERENCES service.technician,
+    ADD CHECK (role IN ('admin', 'desk_lead', 'agent', 'dispatcher', 'technician', 'partner_manager', 'engineer', 'customer',
+                        'service')),
+    ADD CHECK ((role = 'customer') = (customer_id IS NOT NULL)),
+    ADD CHECK (role <> 'partner_manager' OR provider_id IS NOT NULL),
+    ADD CHECK (provider_id IS NULL OR role IN ('partner_manager', 'technician')),
+    ADD CHECK (technician_id IS NULL OR role = 'technician');
+CREATE INDEX api_key_customer_id ON service.api_key (customer_id);
+CREATE INDEX api_key_provider_id ON service.api_key (provider_id);
+CREATE INDEX api_key_technician_id ON service.api_key (technician_id);
+
+-- A caller is a key or a user: 'key:12', 'user:3'.
+ALTER TABLE service.idempotency_key ALTER COLUMN principal TYPE text USING 'key:' || principal;
+
+-- Whose a machine and a case are -------------------------------------------------------------------
+
+ALTER TABLE service.asset ADD COLUMN customer_id bigint REFERENCES service.customer;
+UPDATE service.asset a SET customer_id = s.customer_id FROM service.site s WHERE s.site_id = a.site_id;
+CREATE INDEX asset_customer_id ON service.asset (customer_id, asset_id);
+CREATE INDEX asset_site_id ON service.asset (site_id, asset_id);
+CREATE INDEX site_customer_id ON service.site (customer_id, site_id);
+
+ALTER TABLE service.ticket
+    ADD COLUMN customer_id bigint REFERENCES service.customer,
+    ADD COLUMN provider_id bigint REFERENCES service.provider;
+UPDATE service.ticket t SET customer_id = a.customer_id FROM service.asset a WHERE a.asset_id = t.asset_id;
+CREATE INDEX ticket_customer_id ON service.ticket (customer_id, ticket_id);
+CREATE INDEX ticket_provider_id ON service.ticket (provider_id, ticket_id);
+
+-- The audit log ------------------------------------------------------------------------------------
+
+-- Append-only: every write with what was there before and after. Of an update only the changed columns.
+CREATE TABLE service.audit (
+    audit_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at           timestamptz NOT NULL,
+    actor        text NOT NULL,
+    -- Who that was without doubt, since names repeat: 'user:3', 'key:12'; the actor again where it was neither.
+    actor_key    text NOT NULL,
+    request_id   text,
+    -- Without schema, e.g. 'ticket'.
+    table_name   text NOT NULL,
+    action       text NOT NULL CHECK (action IN ('insert', 'update', 'delete')),
+    -- The row's key as text, several columns joined by ','.
+    row_key      text NOT NULL,
+    ticket_id    bigint,
+    customer_id  bigint,
+    asset_id     integer,
+    before       jsonb,
+    after        jsonb
+);
+CREATE INDEX audit_row ON service.audit (table_name, row_key, audit_id);
+CREATE INDEX audit_ticket ON service.audit (ticket_id, audit_id) WHERE ticket_id IS NOT NULL;
+CREATE INDEX audit_customer ON service.audit (customer_id, audit_id) WHERE customer_id IS NOT NULL;
+CREATE INDEX audit_asset ON service.audit (asset_id, audit_id) WHERE asset_id IS NOT NULL;
+CREATE INDEX audit_actor ON service.audit (actor_key, audit_id);
+CREATE INDEX audit_at ON service.audit (at, audit_id);
+
+-- The change feed ----------------------------------------------------------------------------------
+
+-- Every new thing with a state, and every change of a state; numbers and states only, no text of people.
+CREATE TABLE service.change (
+    change_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at           timestamptz NOT NULL,
+    actor        text NOT NULL,
+    -- Which kind of thing: the table's name, e.g. 'ticket'.
+    thing        text NOT NULL,
+    thing_key    text NOT NULL,
+    ticket_id    bigint,
+    asset_id     integer,
+    customer_id  bigint,
+    provider_id  bigint,
+    from_state   text,
+    to_state     text NOT NULL
+);
+CREATE INDEX change_ticket ON service.change (ticket_id, change_id) WHERE ticket_id IS NOT NULL;
+CREATE INDEX change_asset ON service.change (asset_id, change_id) WHERE asset_id IS NOT NULL;
+
+-- The wiring ---------------------------------------------------------------------------------------
+
+-- What is wired how; `personal` names the columns that hold a person, for whoever must erase one.
+CREATE TABLE service.guarded (
+    table_name  text PRIMARY KEY,
+    key_columns text[] NOT NULL,
+    audited     boolean NOT NULL,
+    states      boolean NOT NULL,
+    personal    text[] NOT NULL
+);
+
+CREATE FUNCTION service.scope_customer_id() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT nullif(current_setting('careloop.customer_id', true), '')::bigint $$;
+
+CREATE FUNCTION service.scope_provider_id() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT nullif(current_setting('careloop.provider_id', true), '')::bigint $$;
+
+CREATE FUNCTION service.current_actor() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT coalesce(nullif(current_setting('careloop.actor', true), ''), session_user::text) $$;
+
+CREATE FUNCTION service.current_actor_key() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT coalesce(nullif(current_setting('careloop.actor_key', true), ''), service.current_actor()) $$;
+
+-- The call's time; the server's where nobody calls.
+CREATE FUNCTION service.current_time_of_call() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT coalesce(nullif(current_setting('careloop.now', true), '')::timestamptz, now()) $$;
+
+-- Arguments of the trigger: the key's columns joined by ',', then the hidden columns joined by ','.
+CREATE FUNCTION service.write_audit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    hidden  text[] := string_to_array(TG_ARGV[1], ',');
+    was     jsonb;
+    is_now  jsonb;
+    one     jsonb;
+    row_key text;
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        was := to_jsonb(OLD) - hidden;
+        one := was;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        is_now := to_jsonb(NEW) - hidden;
+        one := is_now;
+    END IF;
+    IF strpos(TG_ARGV[0], ',') = 0 THEN
+        row_key := one ->> TG_ARGV[0];
+    ELSE
+        SELECT string_agg(one ->> name, ',' ORDER BY place) INTO row_key
+        FROM unnest(string_to_array(TG_ARGV[0], ',')) WITH ORDINALITY AS part (name, place);
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        IF was = is_now THEN
+            RETURN NULL;
+        END IF;
+        SELECT jsonb_object_agg(cell.key, cell.value), jsonb_object_agg(cell.key, is_now -> cell.key) INTO was, is_now
+        FROM jsonb_each(was) AS cell
+        WHERE cell.value IS DISTINCT FROM is_now -> cell.key;
+    END IF;
+    INSERT INTO service.audit
+        (at, actor, actor_key, request_id, table_name, action, row_key, ticket_id, customer_id, asset_id, before, after)
+    VALUES (service.current_time_of_call(), service.current_actor(), service.current_actor_key(),
+            nullif(current_setting('careloop.request_id', true), ''), TG_TABLE_NAME, lower(TG_OP), row_key,
+            (one ->> 'ticket_id')::bigint, (one ->> 'customer_id')::bigint, (one ->> 'asset_id')::integer, was, is_now);
+    RETURN NULL;
+END
+$$;
+
+-- Argument: the key's column.
+CREATE FUNCTION service.write_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    one jsonb := to_jsonb(NEW);
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.state IS NOT DISTINCT FROM OLD.state THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO service.change
+        (at, actor, thing, thing_key, ticket_id, asset_id, customer_id, provider_id, from_state, to_state)
+    VALUES (service.current_time_of_call(), service.current_actor(), TG_TABLE_NAME, one ->> TG_ARGV[0],
+            (one ->> 'ticket_id')::bigint, (one ->> 'asset_id')::integer, (one ->> 'customer_id')::bigint,
+            (one ->> 'provider_id')::bigint, CASE WHEN TG_OP = 'UPDATE' THEN OLD.state END, NEW.state);
+    RETURN NULL;
+END
+$$;
+
+-- Wire a table.
+--   seen:     what a scoped caller sees of it and may write; in it, other tables' own policies hold again
+--   key:      its key's columns, joined by ','
+--   audited:  every write goes to the audit; false for journals that hold actor and time themselves
+--   states:   it has a column `state`, whose changes go to the change feed; its key is one column then
+--   hidden:   columns too large or too secret for the audit
+--   personal: columns that hold a person's name, address, number or words
+CREATE PROCEDURE service.guard(guarded regclass, seen text, key text, audited boolean DEFAULT true,
+                               states boolean DEFAULT false, hidden text[] DEFAULT '{}', personal text[] DEFAULT '{}')
+LANGUAGE plpgsql AS $$
+DECLARE
+    table_name text;
+BEGIN
+    SELECT relname INTO STRICT table_name FROM pg_class WHERE oid = guarded;
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', guarded);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO careloop_scoped', guarded);
+    EXECUTE format('CREATE POLICY everything ON %s TO careloop_api USING (true) WITH CHECK (true)', guarded);
+    EXECUTE format('CREATE POLICY scoped ON %s TO careloop_scoped USING (%s) WITH CHECK (%s)', guarded, seen, seen);
+    IF audited THEN
+        EXECUTE format('CREATE TRIGGER audited AFTER INSERT OR UPDATE OR DELETE ON %s '
+                       'FOR EACH ROW EXECUTE FUNCTION service.write_audit(%L, %L)',
+                       guarded, replace(key, ' ', ''), array_to_string(hidden, ','));
+    END IF;
+    IF states THEN
+        EXECUTE format('CREATE TRIGGER fed AFTER INSERT OR UPDATE OF state ON %s '
+                       'FOR EACH ROW EXECUTE FUNCTION service.write_change(%L)', guarded, key);
+    END IF;
+    INSERT INTO service.guarded
+    VALUES (table_name, string_to_array(replace(key, ' ', ''), ','), audited, states, personal);
+END
+$$;
+
+-- Wire a table anew, e.g. with a column that has come since; same arguments.
+CREATE PROCEDURE service.guard_anew(guarded regclass, seen text, key text, audited boolean DEFAULT true,
+                                    states boolean DEFAULT false, hidden text[] DEFAULT '{}', personal text[] DEFAULT '{}')
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('DROP POLICY everything ON %s', guarded);
+    EXECUTE format('DROP POLICY scoped ON %s', guarded);
+    EXECUTE format('DROP TRIGGER IF EXISTS audited ON %s', guarded);
+    EXECUTE format('DROP TRIGGER IF EXISTS fed ON %s', guarded);
+    DELETE FROM service.guarded g USING pg_class c WHERE c.oid = guarded AND g.table_name = c.relname;
+    CALL service.guard(guarded, seen, key, audited, states, hidden, personal);
+END
+$$;
+
+-- Append-only, whoever asks; erasing a person is the one exception and says so.
+CREATE FUNCTION service.refuse_rewriting() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF coalesce(current_setting('careloop.erasing', true), '') = 'yes' AND TG_OP = 'UPDATE' THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION '%.% is append-only', TG_TABLE_SCHEMA, TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.audit
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.change
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+-- What scoped callers may touch at all. Whoever migrates may become one, for an API that logs in as the database's owner.
+GRANT USAGE ON SCHEMA service, telemetry, prediction TO careloop_scoped;
+GRANT SELECT ON ALL TABLES IN SCHEMA telemetry, prediction TO careloop_scoped;
+DO $$
+BEGIN
+    IF NOT pg_has_role(current_user, 'careloop_scoped', 'MEMBER') THEN
+        EXECUTE format('GRANT careloop_scoped TO %I', current_user);
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE NOTICE 'careloop_scoped is another user''s: let the API log in as a member of careloop_api';
+END
+$$;
+
+-- What was there before -----------------------------------------------------------------------------
+
+CALL service.guard('service.audit', 'false', 'audit_id', audited => false);
+CALL service.guard('service.change',
+    'customer_id = (SELECT service.scope_customer_id()) OR provider_id = (SELECT service.scope_provider_id()) '
+    'OR EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = change.ticket_id)', 'change_id', audited => false);
+CALL service.guard('service.guarded', 'true', 'table_name', audited => false);
+
+CALL service.guard('service.provider', 'provider_id = (SELECT service.scope_provider_id()) '
+    'OR (SELECT service.scope_customer_id()) IS NOT NULL', 'provider_id');
+CALL service.guard('service.app_user', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR provider_id = (SELECT service.scope_provider_id())', 'user_id',
+    hidden => ARRAY['password_hash'], personal => ARRAY['login', 'name', 'oidc_subject']);
+CALL service.guard('service.session', 'false', 'session_id', audited => false);
+CALL service.guard('service.api_key', 'false', 'api_key_id', hidden => ARRAY['key_hash'], personal => ARRAY['name']);
+-- Each caller's own answers; looked up by the caller's own key.
+CALL service.guard('service.idempotency_key', 'true', 'principal,key', audited => false);
+
+-- Catalogues that everybody may look at; which role may change them is the routes' business.
+CALL service.guard('service.metric', 'true', 'name');
+CALL service.guard('service.part', 'true', 'part_id');
+CALL service.guard('service.product_model', 'true', 'model_id');
+CALL service.guard('service.model_metric', 'true', 'model_id,metric_name');
+CALL service.guard('service.component', 'true', 'component_id');
+CALL service.guard('service.warehouse', 'true', 'warehouse_id');
+CALL service.guard('service.stock', 'true', 'warehouse_id,part_id', audited => false);
+CALL service.guard('service.stock_movement', 'true', 'movement_id', audited => false);
+CALL service.guard('service.plan', 'true', 'plan_id');
+CALL service.guard('service.plan_part', 'true', 'plan_id,part_id');
+
+-- A case is seen by its customer and by the partner it was given to; all around it by whoever sees the case.
+CALL service.guard('service.ticket', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR provider_id = (SELECT service.scope_provider_id())', 'ticket_id', states => true,
+    personal => ARRAY['title', 'description']);
+CALL service.guard('service.ticket_event', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_event.ticket_id)',
+    'ticket_event_id', audited => false, personal => ARRAY['detail']);
+-- A machine by its owner, and by partners that have a case of it.
+CALL service.guard('service.asset', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR EXISTS (SELECT FROM service.ticket t WHERE t.asset_id = asset.asset_id '
+    'AND t.provider_id = (SELECT service.scope_provider_id()))', 'asset_id', states => true);
+CALL service.guard('service.customer', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR EXISTS (SELECT FROM service.ticket t WHERE t.customer_id = customer.customer_id '
+    'AND t.provider_id = (SELECT service.scope_provider_id()))', 'customer_id', personal => ARRAY['name']);
+CALL service.guard('service.site', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR EXISTS (SELECT FROM service.asset a WHERE a.site_id = site.site_id)', 'site_id',
+    personal => ARRAY['name', 'latitude', 'longitude']);
+CALL service.guard('service.warranty_term', 'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = warranty_term.asset_id)',
+    'term_id');
+CALL service.guard('service.failure', 'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = failure.asset_id)',
+    'failure_id', personal => ARRAY['description']);
+CALL service.guard('service.replacement', 'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = replacement.asset_id)',
+    'replacement_id');
+
+CALL service.guard('service.technician', 'provider_id = (SELECT service.scope_provider_id()) '
+    'OR (SELECT service.scope_customer_id()) IS NOT NULL', 'technician_id', personal => ARRAY['name']);
+-- Work for a case by whoever sees the case; work of a plan by whoever owns the machine.
+CALL service.guard('service.job', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = job.ticket_id) '
+    'OR (ticket_id IS NULL AND EXISTS (SELECT FROM service.asset a WHERE a.asset_id = job.asset_id))', 'job_id',
+    states => true, personal => ARRAY['instructions']);
+CALL service.guard('service.job_part', 'EXISTS (SELECT FROM service.job j WHERE j.job_id = job_part.job_id)',
+    'job_id,part_id');
+CALL service.guard('service.reservation', 'EXISTS (SELECT FROM service.job j WHERE j.job_id = reservation.job_id)',
+    'reservation_id', states => true);
+CALL service.guard('service.visit', 'EXISTS (SELECT FROM service.job j WHERE j.job_id = visit.job_id)', 'visit_id',
+    states => true);
+
+CALL service.guard('service.alert_target', 'false', 'target_id', hidden => ARRAY['secret'], personal => ARRAY['url']);
+-- The outbox: delivery is the platform's business, not somebody's write.
+CALL service.guard('service.alert', 'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = alert.asset_id)', 'alert_id',
+    audited => false, personal => ARRAY['subject', 'body', 'payload']);
+
+-- Devices and agents: nothing for scoped callers but the state of their own machines.
+CALL service.guard('service.claim_key', 'false', 'claim_key_id', hidden => ARRAY['key_hash']);
+CALL service.guard('service.device', 'false', 'device_id', states => true,
+    hidden => ARRAY['proof_hash', 'password_salt', 'password_hash', 'previous_password_hash']);
+CALL service.guard('service.device_certificate', 'false', 'serial_number', hidden => ARRAY['public_key_hash', 'certificate']);
+CALL service.guard('service.device_asset', 'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = device_asset.asset_id)',
+    'asset_id');
+CALL service.guard('service.device_revision', 'false', 'only_row', audited => false);
+CALL service.guard('service.agent_config', 'EXISTS (SELECT FROM service.asset a WHERE a.serial = agent_config.agent_id)',
+    'agent_id');
+CALL service.guard('service.agent_command', 'EXISTS (SELECT FROM service.asset a WHERE a.serial = agent_command.agent_id)',
+    'number');
+CALL service.guard('service.dead_letter_replay', 'false', 'replay_id');
+CALL service.guard('service.metric_review', 'true', 'model_id,metric_name');
+
+-- How people come in, and the partners they may belong to.
+
+ALTER TABLE service.app_user
+    -- By it an identity provider's user is known at the first login.
+    ADD COLUMN email                text,
+    ADD COLUMN password_changed_at  timestamptz,
+    ADD COLUMN last_login_at        timestamptz;
+CREATE UNIQUE INDEX app_user_email ON service.app_user (lower(email)) WHERE email IS NOT NULL;
+CREATE INDEX app_user_role ON service.app_user (role, user_id);
+
+CALL service.guard_anew('service.app_user', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR provider_id = (SELECT service.scope_provider_id())', 'user_id',
+    hidden => ARRAY['password_hash', 'last_login_at', 'version'],
+    personal => ARRAY['login', 'name', 'email', 'oidc_subject']);
+
+ALTER TABLE service.session ADD COLUMN method text NOT NULL DEFAULT 'password' CHECK (method IN ('password', 'oidc'));
+CREATE INDEX session_expires_at ON service.session (expires_at);
+
+-- A login by the identity provider that has begun; the browser that began it must end it, once.
+CREATE TABLE service.oidc_attempt (
+    state_hash     bytea PRIMARY KEY,
+    browser_hash   bytea NOT NULL,
+    nonce          text NOT NULL,
+    code_verifier  text NOT NULL,
+    expires_at     timestamptz NOT NULL
+);
+CREATE INDEX oidc_attempt_expires_at ON service.oidc_attempt (expires_at);
+CALL service.guard('service.oidc_attempt', 'false', 'state_hash', audited => false);
+
+-- Service partners -------------------------------------------------------------------------------
+
+ALTER TABLE service.provider
+    ADD COLUMN phone    text NOT NULL DEFAULT '',
+    ADD COLUMN email    text NOT NULL DEFAULT '',
+    ADD COLUMN address  text NOT NULL DEFAULT '',
+    ADD COLUMN note     text NOT NULL DEFAULT '';
+
+-- Where a partner works; a site names its territory.
+CREATE TABLE service.provider_territory (
+    provider_id  bigint NOT NULL REFERENCES service.provider ON DELETE CASCADE,
+    territory    text NOT NULL,
+    PRIMARY KEY (provider_id, territory)
+);
+CREATE INDEX provider_territory_territory ON service.provider_territory (territory, provider_id);
+CALL service.guard('service.provider_territory',
+    'EXISTS (SELECT FROM service.provider p WHERE p.provider_id = provider_territory.provider_id)', 'provider_id,territory');
+
+CREATE TABLE service.provider_contact (
+    provider_contact_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider_id          bigint NOT NULL REFERENCES service.provider,
+    name                 text NOT NULL,
+    role                 text NOT NULL DEFAULT '',
+    phone                text NOT NULL DEFAULT '',
+    email                text NOT NULL DEFAULT '',
+    version              integer NOT NULL DEFAULT 1
+);
+CREATE INDEX provider_contact_provider_id ON service.provider_contact (provider_id, provider_contact_id);
+-- People of a partner are nothing to a customer.
+CALL service.guard('service.provider_contact', 'provider_id = (SELECT service.scope_provider_id())', 'provider_contact_id',
+    personal => ARRAY['name', 'phone', 'email']);
+
+-- Somebody who logs in as a technician sees what the technician's partner sees, also after the technician has changed sides.
+CREATE FUNCTION service.follow_technician() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE service.app_user SET provider_id = NEW.provider_id, version = version + 1
+    WHERE technician_id = NEW.technician_id AND provider_id IS DISTINCT FROM NEW.provider_id;
+    UPDATE service.api_key SET provider_id = NEW.provider_id
+    WHERE technician_id = NEW.technician_id AND provider_id IS DISTINCT FROM NEW.provider_id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER followed_by_users AFTER UPDATE OF provider_id ON service.technician
+    FOR EACH ROW EXECUTE FUNCTION service.follow_technician();
+
+-- These show everybody's and know no policies; who sees a part only goes through service.asset and service's own tables.
+REVOKE SELECT ON telemetry.asset, telemetry.desired_config, telemetry.issued_command, telemetry.replay_request,
+    telemetry.dead_letter, telemetry.message FROM careloop_scoped;
+
+-- Who the customers are, how one reaches them, what they allow, and how satisfied they were.
+
+-- Customers ----------------------------------------------------------------------------------------
+
+ALTER TABLE service.customer
+    ADD COLUMN kind                 text NOT NULL DEFAULT 'consumer' CHECK (kind IN ('consumer', 'business')),
+    ADD COLUMN state                text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'inactive', 'merged', 'erased')),
+    -- ISO 3166-1; what a phone number without a country's code is read by.
+    ADD COLUMN country              text CHECK (country ~ '^[A-Z]{2}$'),
+    -- Both in capitals and digits only, so that two ways to write one number are one.
+    ADD COLUMN tax_number           text,
+    ADD COLUMN registration_number  text,
+    ADD COLUMN channel              text CHECK (channel IN ('online_shop', 'retailer', 'dealer', 'direct', 'rental')),
+    ADD COLUMN note                 text NOT NULL DEFAULT '',
+    ADD COLUMN merged_into          bigint REFERENCES service.customer,
+    ADD COLUMN created_at           timestamptz NOT NULL DEFAULT service.current_time_of_call(),
+    ADD CHECK ((state = 'merged') = (merged_into IS NOT NULL)),
+    ADD CHECK (kind = 'business' OR (tax_number IS NULL AND registration_number IS NULL));
+CREATE INDEX customer_state ON service.customer (state, customer_id);
+CREATE INDEX customer_kind ON service.customer (kind, customer_id);
+CREATE INDEX customer_channel ON service.customer (channel, customer_id);
+CREATE INDEX customer_tax_number ON service.customer (tax_number, customer_id) WHERE tax_number IS NOT NULL;
+CREATE INDEX customer_registration_number ON service.customer (registration_number, customer_id)
+    WHERE registration_number IS NOT NULL;
+CREATE INDEX customer_merged_into ON service.customer (merged_into) WHERE merged_into IS NOT NULL;
+
+ALTER TABLE service.site
+    ADD COLUMN street         text,
+    -- Floor, door, building, care of.
+    ADD COLUMN address_extra  text,
+    ADD COLUMN postal_code    text,
+    ADD COLUMN city           text,
+    ADD COLUMN region         text,
+    ADD COLUMN country        text CHECK (country ~ '^[A-Z]{2}$'),
+    ADD COLUMN active         boolean NOT NULL DEFAULT true,
+    ADD COLUMN version        integer NOT NULL DEFAULT 1;
+
+CREATE TABLE service.contact (
+    contact_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer_id  bigint NOT NULL REFERENCES service.customer,
+    -- Where somebody is to be reached about one site only.
+    site_id      bigint REFERENCES service.site,
+    name         text NOT NULL,
+    role         text NOT NULL DEFAULT 'main' CHECK (role IN ('main', 'site', 'technical', 'billing', 'other')),
+    -- E.164, e.g. +4915123456789.
+    phone        text CHECK (phone ~ '^\+[0-9]{3,15}$'),
+    -- In small letters: nobody has two mailboxes that differ in them only.
+    email        text CHECK (email = lower(email)),
+    wechat       text,
+    language     text,
+    active       boolean NOT NULL DEFAULT true,
+    created_at   timestamptz NOT NULL,
+    version      integer NOT NULL DEFAULT 1
+);
+CREATE INDEX contact_customer_id ON service.contact (customer_id, contact_id);
+CREATE INDEX contact_site_id ON service.contact (site_id) WHERE site_id IS NOT NULL;
+CREATE INDEX contact_phone ON service.contact (phone, customer_id) WHERE phone IS NOT NULL;
+CREATE INDEX contact_email ON service.contact (email, customer_id) WHERE email IS NOT NULL;
+-- By the last digits, which is how people say a number when they leave out its country.
+CREATE INDEX contact_last_digits ON service.contact (reverse(phone) text_pattern_ops) WHERE phone IS NOT NULL;
+
+-- Search by parts of names ---------------------------------------------------------------------------
+
+-- Words of a name in small letters without accents. No extension is needed (docs/decisions/0019-finding-customers.md).
+CREATE FUNCTION service.name_parts(given text) RETURNS SETOF text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT word
+    FROM regexp_split_to_table(
+        normalize(replace(regexp_replace(normalize(lower(given), NFKD), '[\u0300-\u036f]', '', 'g'), 'ß', 'ss'), NFC),
+        '[\s\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00bf\u2000-\u206f\u3000-\u303f\u30fb\uff01-\uff0f]+') AS word
+    WHERE word <> ''
+$$;
+
+-- What a name is found by: the beginning of each word; where words are not parted, any place in it.
+CREATE FUNCTION service.name_words(given text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT array_to_tsvector(coalesce(array_agg(DISTINCT substr(word, place)), '{}'))
+    FROM service.name_parts(given) AS word,
+         generate_series(1, CASE WHEN word ~ '[\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af]' THEN length(word) ELSE 1 END) AS place
+$$;
+
+-- All words, each as a beginning; null when there is none.
+CREATE FUNCTION service.name_query(given text) RETURNS tsquery LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT string_agg(quote_literal(word) || ':*', ' & ')::tsquery FROM service.name_parts(given) AS word
+$$;
+
+CREATE INDEX customer_name_words ON service.customer USING gin (service.name_words(name));
+CREATE INDEX contact_name_words ON service.contact USING gin (service.name_words(name));
+
+-- Consents -------------------------------------------------------------------------------------------
+
+-- Append-only: the newest by `at` holds. A withdrawal is a row, too.
+CREATE TABLE service.consent (
+    consent_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer_id  bigint NOT NULL REFERENCES service.customer,
+    channel      text NOT NULL CHECK (channel IN ('sms', 'email', 'phone', 'wechat', 'app', 'post')),
+    purpose      text NOT NULL CHECK (purpose IN ('service', 'marketing')),
+    state        text NOT NULL CHECK (state IN ('given', 'withdrawn')),
+    at           timestamptz NOT NULL,
+    -- How it was said, e.g. 'web form of 3 May, box ticked'.
+    source       text NOT NULL,
+    recorded_by  text NOT NULL,
+    recorded_at  timestamptz NOT NULL
+);
+CREATE INDEX consent_customer ON service.consent (customer_id, channel, purpose, at DESC, consent_id DESC);
+
+-- Merges and erasures --------------------------------------------------------------------------------
+
+-- Numbers only, and no foreign keys: what was merged must still be told after the next merge.
+CREATE TABLE service.customer_merge (
+    merge_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    from_customer  bigint NOT NULL,
+    into_customer  bigint NOT NULL,
+    at             timestamptz NOT NULL,
+    actor          text NOT NULL,
+    -- Rows moved, by table.
+    moved          jsonb NOT NULL,
+    consents_withdrawn  jsonb NOT NULL
+);
+CREATE UNIQUE INDEX customer_merge_from ON service.customer_merge (from_customer);
+CREATE INDEX customer_merge_into ON service.customer_merge (into_customer, merge_id);
+CREATE INDEX customer_merge_at ON service.customer_merge (at, merge_id);
+
+CREATE TABLE service.erasure (
+    erasure_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer_id  bigint NOT NULL UNIQUE REFERENCES service.customer,
+    at           timestamptz NOT NULL,
+    actor        text NOT NULL,
+    reason       text NOT NULL,
+    -- Why it was done in spite of open cases, and which stood against it.
+    forced       text,
+    obstacles    jsonb NOT NULL,
+    -- Values blanked and rows deleted, by table.
+    counts       jsonb NOT NULL
+);
+
+-- Whether this transaction forgets somebody: for triggers that keep rows as they are against everybody else.
+CREATE FUNCTION service.is_erasing() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT coalesce(current_setting('careloop.erasing', true), '') = 'yes' $$;
+
+-- Rows that are no more have no other place where it stands whose they were.
+CREATE INDEX audit_deleted ON service.audit (table_name, audit_id)
+    WHERE action = 'delete' AND customer_id IS NULL AND ticket_id IS NULL;
+
+-- What remains of JSON when words of people go: its shape, numbers, times, states and codes.
+CREATE FUNCTION service.without_words(given jsonb) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    CASE jsonb_typeof(given)
+        WHEN 'object' THEN
+            RETURN (SELECT coalesce(jsonb_object_agg(key, service.without_words(value)), '{}') FROM jsonb_each(given));
+        WHEN 'array' THEN
+            RETURN (SELECT coalesce(jsonb_agg(service.without_words(value) ORDER BY place), '[]')
+                    FROM jsonb_array_elements(given) WITH ORDINALITY AS item (value, place));
+        WHEN 'string' THEN
+            IF given #>> '{}' ~ '^([a-z][a-z0-9_]*([.:][a-z0-9_]+)*|\d{4}-\d\d-\d\d([T ][0-9:.]+(Z|[+-][0-9:]+)?)?|[A-Z]{1,3}|)$' THEN
+                RETURN given;
+            END IF;
+            RETURN '"erased"'::jsonb;
+        ELSE
+            RETURN given;
+    END CASE;
+END
+$$;
+
+-- A row of the audit without what these columns held; that there was something stays to be seen.
+CREATE FUNCTION service.without_columns(given jsonb, named text[]) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN jsonb_typeof(given) = 'object' THEN coalesce((
+        SELECT jsonb_object_agg(key, CASE
+            WHEN key <> ALL (named) OR jsonb_typeof(value) = 'null' THEN value
+            WHEN jsonb_typeof(value) IN ('object', 'array') THEN service.without_words(value)
+            ELSE '"erased"'::jsonb END)
+        FROM jsonb_each(given)), '{}') ELSE given END
+$$;
+
+-- A text without what somebody is recognised by: `loose` in any case of letters, `exact` as it is written.
+CREATE FUNCTION service.redacted(given text, loose text, exact text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT regexp_replace(regexp_replace(given, loose, 'erased', 'gi'), exact, 'erased', 'g')
+$$;
+
+CREATE FUNCTION service.redacted(given jsonb, loose text, exact text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    CASE jsonb_typeof(given)
+        WHEN 'object' THEN
+            RETURN (SELECT coalesce(jsonb_object_agg(service.redacted(key, loose, exact), service.redacted(value, loose, exact)), '{}')
+                    FROM jsonb_each(given));
+        WHEN 'array' THEN
+            RETURN (SELECT coalesce(jsonb_agg(service.redacted(value, loose, exact) ORDER BY place), '[]')
+                    FROM jsonb_array_elements(given) WITH ORDINALITY AS item (value, place));
+        WHEN 'string' THEN
+            RETURN to_jsonb(service.redacted(given #>> '{}', loose, exact));
+        ELSE
+            RETURN given;
+    END CASE;
+END
+$$;
+
+CREATE FUNCTION service.redacted(given text[], loose text, exact text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT array_agg(service.redacted(one, loose, exact) ORDER BY place) FROM unnest(given) WITH ORDINALITY AS item (one, place)
+$$;
+
+-- Nobody may write the audit and the change feed but by these, in a transaction that says that it erases: they take a person
+-- out of rows and change nothing else.
+CREATE FUNCTION service.erase_audit(audit_ids bigint[], loose text, exact text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    blanked bigint;
+BEGIN
+    UPDATE service.audit a
+    SET actor = service.redacted(a.actor, loose, exact),
+        row_key = service.redacted(a.row_key, loose, exact),
+        before = service.redacted(service.without_columns(a.before, g.personal), loose, exact),
+        after = service.redacted(service.without_columns(a.after, g.personal), loose, exact)
+    FROM service.guarded g
+    WHERE g.table_name = a.table_name AND a.audit_id = ANY (audit_ids);
+    GET DIAGNOSTICS blanked = ROW_COUNT;
+    RETURN blanked;
+END
+$$;
+
+CREATE FUNCTION service.erase_changes(change_ids bigint[], loose text, exact text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    blanked bigint;
+BEGIN
+    UPDATE service.change c
+    SET actor = service.redacted(c.actor, loose, exact)
+    WHERE c.change_id = ANY (change_ids) AND c.actor <> service.redacted(c.actor, loose, exact);
+    GET DIAGNOSTICS blanked = ROW_COUNT;
+    RETURN blanked;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION service.erase_audit(bigint[], text, text) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION service.erase_changes(bigint[], text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION service.erase_audit(bigint[], text, text) TO careloop_api;
+GRANT EXECUTE ON FUNCTION service.erase_changes(bigint[], text, text) TO careloop_api;
+
+-- Satisfaction ---------------------------------------------------------------------------------------
+
+CREATE TABLE service.satisfaction (
+    satisfaction_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Asked once per case, ever.
+    ticket_id            bigint NOT NULL UNIQUE REFERENCES service.ticket,
+    customer_id          bigint NOT NULL REFERENCES service.customer,
+    state                text NOT NULL CHECK (state IN ('asked', 'not_asked', 'answered')),
+    -- Why nobody was asked.
+    not_asked_because    text CHECK ((state = 'not_asked') = (not_asked_because IS NOT NULL)),
+    -- SHA-256 of the link's token, which is 256 random bits.
+    token_hash           bytea UNIQUE,
+    asked_at             timestamptz NOT NULL,
+    expires_at           timestamptz NOT NULL,
+    -- Who came last, and for whom.
+    technician_id        bigint REFERENCES service.technician,
+    provider_id          bigint REFERENCES service.provider,
+    score                smallint CHECK (score BETWEEN 1 AND 5),
+    comment              text NOT NULL DEFAULT '',
+    answered_at          timestamptz,
+    changed_at           timestamptz,
+    answered_via         text CHECK (answered_via IN ('link', 'login', 'desk')),
+    follow_up_ticket_id  bigint REFERENCES service.ticket,
+    version              integer NOT NULL DEFAULT 1,
+    CHECK ((state = 'answered') = (score IS NOT NULL)),
+    CHECK ((score IS NULL) = (answered_at IS NULL)),
+    CHECK ((state = 'asked') <= (token_hash IS NOT NULL))
+);
+CREATE INDEX satisfaction_customer_id ON service.satisfaction (customer_id, satisfaction_id);
+CREATE INDEX satisfaction_technician ON service.satisfaction (technician_id, satisfaction_id) WHERE technician_id IS NOT NULL;
+CREATE INDEX satisfaction_provider ON service.satisfaction (provider_id, satisfaction_id) WHERE provider_id IS NOT NULL;
+CREATE INDEX satisfaction_state ON service.satisfaction (state, satisfaction_id);
+CREATE INDEX satisfaction_follow_up ON service.satisfaction (follow_up_ticket_id) WHERE follow_up_ticket_id IS NOT NULL;
+CREATE INDEX satisfaction_asked ON service.satisfaction (asked_at, satisfaction_id);
+-- Cases that ended lately, whom somebody may be asked about.
+CREATE INDEX ticket_ended ON service.ticket (closed_at, ticket_id)
+    WHERE state IN ('resolved', 'closed') AND customer_id IS NOT NULL;
+
+-- Who sees it ----------------------------------------------------------------------------------------
+
+CALL service.guard_anew('service.customer', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR EXISTS (SELECT FROM service.ticket t WHERE t.customer_id = customer.customer_id '
+    'AND t.provider_id = (SELECT service.scope_provider_id()))', 'customer_id', states => true,
+    personal => ARRAY['name', 'tax_number', 'registration_number', 'note']);
+CALL service.guard_anew('service.site', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR EXISTS (SELECT FROM service.asset a WHERE a.site_id = site.site_id)', 'site_id',
+    personal => ARRAY['name', 'latitude', 'longitude', 'street', 'address_extra', 'postal_code', 'city', 'region']);
+CALL service.guard('service.contact', 'EXISTS (SELECT FROM service.customer c WHERE c.customer_id = contact.customer_id)',
+    'contact_id', personal => ARRAY['name', 'phone', 'email', 'wechat']);
+CALL service.guard('service.consent', 'EXISTS (SELECT FROM service.customer c WHERE c.customer_id = consent.customer_id)',
+    'consent_id', personal => ARRAY['source']);
+CALL service.guard('service.customer_merge', 'false', 'merge_id', audited => false);
+CALL service.guard('service.erasure', 'false', 'erasure_id', audited => false);
+CALL service.guard('service.satisfaction', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = satisfaction.ticket_id)',
+    'satisfaction_id', states => true, hidden => ARRAY['token_hash'], personal => ARRAY['comment']);
+
+-- What a machine is made of, whose it is and was, what runs on it, and its papers.
+
+-- Facts of a machine --------------------------------------------------------------------------------
+
+ALTER TABLE service.asset
+    ADD COLUMN installed_by    text NOT NULL DEFAULT '',
+    -- Production batch; ordered as people read it: digits in it as numbers.
+    ADD COLUMN batch           text CHECK (batch <> ''),
+    ADD COLUMN produced_on     date,
+    -- What runs on the machine itself now; its history stands in service.asset_firmware.
+    ADD COLUMN firmware        text CHECK (firmware <> ''),
+    ADD COLUMN sold_on         date,
+    ADD COLUMN channel         text CHECK (channel IN ('online_shop', 'retailer', 'dealer', 'direct', 'rental')),
+    ADD COLUMN dealer          text NOT NULL DEFAULT '',
+    ADD COLUMN retired_reason  text NOT NULL DEFAULT '';
+
+-- One for each filter of the list, in the list's order.
+CREATE INDEX asset_state ON service.asset (state, asset_id);
+CREATE INDEX asset_batch ON service.asset (batch, asset_id) WHERE batch IS NOT NULL;
+CREATE INDEX asset_running ON service.asset (firmware, asset_id) WHERE firmware IS NOT NULL;
+-- Serial numbers that begin with what somebody can read of the label.
+CREATE INDEX asset_serial_prefix ON service.asset (serial text_pattern_ops);
+
+-- Bill of materials ---------------------------------------------------------------------------------
+
+CREATE TABLE service.bom_item (
+    bom_item_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    model_id      bigint NOT NULL REFERENCES service.product_model ON DELETE CASCADE,
+    -- The assembly that it is a part of; null at the top.
+    parent_id     bigint REFERENCES service.bom_item ON DELETE CASCADE,
+    -- Number in the exploded drawing.
+    position      text NOT NULL CHECK (position <> ''),
+    name          text NOT NULL CHECK (name <> ''),
+    -- Null: an assembly that cannot be had as a whole.
+    part_id       bigint REFERENCES service.part,
+    -- The component of the model that it is, so that failures and replacements find their part.
+    component_id  bigint REFERENCES service.component ON DELETE SET NULL,
+    quantity      integer NOT NULL DEFAULT 1 CHECK (quantity > 0),
+    -- Built in from this batch or day on, up to and including that; null: no bound.
+    from_batch    text,
+    until_batch   text,
+    from_date     date,
+    until_date    date,
+    CHECK (parent_id <> bom_item_id),
+    CHECK (until_date >= from_date)
+);
+CREATE INDEX bom_item_model ON service.bom_item (model_id, bom_item_id);
+CREATE INDEX bom_item_parent ON service.bom_item (parent_id);
+CREATE INDEX bom_item_part ON service.bom_item (part_id) WHERE part_id IS NOT NULL;
+CREATE INDEX bom_item_component ON service.bom_item (component_id) WHERE component_id IS NOT NULL;
+CREATE INDEX component_part ON service.component (part_id) WHERE part_id IS NOT NULL;
+
+-- Owners --------------------------------------------------------------------------------------------
+
+-- Whose a machine was from when until when; the one without an end is asset.customer_id.
+CREATE TABLE service.asset_owner (
+    asset_owner_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id        integer NOT NULL REFERENCES service.asset,
+    customer_id     bigint NOT NULL REFERENCES service.customer,
+    site_id         bigint REFERENCES service.site,
+    from_at         timestamptz NOT NULL,
+    until_at        timestamptz CHECK (until_at >= from_at),
+    reason          text NOT NULL CHECK (reason IN ('registered', 'transferred', 'imported', 'corrected')),
+    -- What proves it: a bill of sale.
+    proof_file_id   bigint,
+    note            text NOT NULL DEFAULT '',
+    recorded_by     text NOT NULL,
+    recorded_at     timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX asset_owner_now ON service.asset_owner (asset_id) WHERE until_at IS NULL;
+CREATE INDEX asset_owner_asset ON service.asset_owner (asset_id, from_at DESC);
+CREATE INDEX asset_owner_customer ON service.asset_owner (customer_id, asset_owner_id);
+CREATE INDEX asset_owner_site ON service.asset_owner (site_id) WHERE site_id IS NOT NULL;
+CREATE INDEX asset_owner_proof ON service.asset_owner (proof_file_id) WHERE proof_file_id IS NOT NULL;
+INSERT INTO service.asset_owner (asset_id, customer_id, site_id, from_at, reason, recorded_by, recorded_at)
+SELECT asset_id, customer_id, site_id, installed_at, 'registered', 'careloop', created_at
+FROM service.asset WHERE customer_id IS NOT NULL;
+
+-- Firmware ------------------------------------------------------------------------------------------
+
+-- What agents say of what they run, whenever it changes: `agent` is the agent's own version, `machine` is what its
+-- state's detail has under `firmware`. Kept with the state itself, by whoever writes that.
+CREATE TABLE telemetry.firmware_report (
+    report_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    agent_id     text NOT NULL,
+    module       text NOT NULL CHECK (module IN ('machine', 'agent')),
+    version      text NOT NULL,
+    reported_at  timestamptz NOT NULL
+);
+
+CREATE FUNCTION telemetry.note_firmware() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    was_agent   text := CASE WHEN TG_OP = 'UPDATE' THEN OLD.agent_version ELSE '' END;
+    was_machine text := CASE WHEN TG_OP = 'UPDATE' THEN coalesce(OLD.detail ->> 'firmware', '') ELSE '' END;
+    machine     text := coalesce(NEW.detail ->> 'firmware', '');
+BEGIN
+    -- A machine behind a gateway has the gateway's version in its state, which is not its own.
+    IF NEW.agent_version NOT IN ('', was_agent) AND NOT NEW.detail ? 'gateway' THEN
+        INSERT INTO telemetry.firmware_report (agent_id, module, version, reported_at)
+        VALUES (NEW.agent_id, 'agent', left(NEW.agent_version, 128), NEW.changed_at);
+    END IF;
+    IF machine NOT IN ('', was_machine) THEN
+        INSERT INTO telemetry.firmware_report (agent_id, module, version, reported_at)
+        VALUES (NEW.agent_id, 'machine', left(machine, 128), NEW.changed_at);
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER firmware_noted AFTER INSERT OR UPDATE ON telemetry.agent_state
+    FOR EACH ROW EXECUTE FUNCTION telemetry.note_firmware();
+INSERT INTO telemetry.firmware_report (agent_id, module, version, reported_at)
+SELECT agent_id, 'agent', left(agent_version, 128), changed_at
+FROM telemetry.agent_state WHERE agent_version <> '' AND NOT detail ? 'gateway';
+
+CREATE TABLE service.asset_firmware (
+    asset_firmware_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id           integer NOT NULL REFERENCES service.asset,
+    module             text NOT NULL CHECK (module <> ''),
+    version            text NOT NULL CHECK (version <> ''),
+    -- Since when it runs; as far as known.
+    at                 timestamptz NOT NULL,
+    source             text NOT NULL CHECK (source IN ('hand', 'agent', 'import')),
+    -- Of what an agent said.
+    report_id          bigint UNIQUE,
+    recorded_by        text NOT NULL,
+    UNIQUE (asset_id, module, version, at)
+);
+CREATE INDEX asset_firmware_asset ON service.asset_firmware (asset_id, at DESC);
+
+-- Up to where the reports of agents have been taken over.
+CREATE TABLE service.firmware_progress (
+    only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    report_id  bigint NOT NULL
+);
+INSERT INTO service.firmware_progress (report_id) VALUES (0);
+
+-- Papers --------------------------------------------------------------------------------------------
+
+-- A file (of service.file) with what it is: of a model for all its machines, or of one machine.
+CREATE TABLE service.document (
+    document_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    model_id     bigint REFERENCES service.product_model,
+    asset_id     integer REFERENCES service.asset,
+    -- Of a proof of purchase: the owner who brought it.
+    customer_id  bigint REFERENCES service.customer,
+    kind         text NOT NULL CHECK (kind IN (
+        'manual', 'drawing', 'parts_list', 'certificate', 'bulletin', 'proof_of_purchase', 'photo', 'report', 'other')),
+    title        text NOT NULL CHECK (title <> ''),
+    -- Of its text; empty where it has none.
+    language     text NOT NULL DEFAULT '',
+    file_id      bigint NOT NULL,
+    added_by     text NOT NULL,
+    added_at     timestamptz NOT NULL,
+    CHECK ((model_id IS NULL) <> (asset_id IS NULL))
+);
+CREATE INDEX document_model ON service.document (model_id, document_id) WHERE model_id IS NOT NULL;
+CREATE INDEX document_asset ON service.document (asset_id, added_at DESC) WHERE asset_id IS NOT NULL;
+CREATE INDEX document_customer ON service.document (customer_id) WHERE customer_id IS NOT NULL;
+CREATE INDEX document_file ON service.document (file_id);
+
+-- The timeline ----------------------------------------------------------------------------------------
+
+-- Each source is read newest first by machine and time.
+CREATE INDEX ticket_asset_opened ON service.ticket (asset_id, opened_at DESC);
+CREATE INDEX job_asset_created ON service.job (asset_id, created_at DESC);
+CREATE INDEX failure_asset_time ON service.failure (asset_id, failed_at DESC);
+CREATE INDEX replacement_asset_time ON service.replacement (asset_id, replaced_at DESC);
+
+-- Who sees it -----------------------------------------------------------------------------------------
+
+CALL service.guard('service.bom_item', 'true', 'bom_item_id');
+-- A customer sees their own time with the machine, not who had it before.
+CALL service.guard('service.asset_owner', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR ((SELECT service.scope_provider_id()) IS NOT NULL '
+    'AND EXISTS (SELECT FROM service.asset a WHERE a.asset_id = asset_owner.asset_id))', 'asset_owner_id',
+    personal => ARRAY['note']);
+CALL service.guard('service.asset_firmware',
+    'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = asset_firmware.asset_id)', 'asset_firmware_id',
+    audited => false);
+CALL service.guard('service.firmware_progress', 'false', 'only_row', audited => false);
+-- Papers of a model are everybody's; of a machine, whoever's who sees it, but how an owner before bought it is not.
+CALL service.guard('service.document', 'model_id IS NOT NULL '
+    'OR (EXISTS (SELECT FROM service.asset a WHERE a.asset_id = document.asset_id) '
+    'AND (customer_id IS NULL OR customer_id = (SELECT service.scope_customer_id()) '
+    'OR (SELECT service.scope_provider_id()) IS NOT NULL))', 'document_id',
+    personal => ARRAY['title']);
+
+-- Warranty: what the maker promises (policies), since when (purchases), what is bought or granted on top (cover), what is
+-- refused and why (denials), and what suppliers pay back (recovery); docs/decisions/0021-warranty-terms-are-derived.md.
+
+-- What the maker promises -------------------------------------------------------------------------
+
+-- A version is never changed: a change makes the next version, and machines sold before keep theirs.
+CREATE TABLE service.warranty_policy (
+    policy_id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code                 text NOT NULL,
+    version              integer NOT NULL CHECK (version > 0),
+    name                 text NOT NULL,
+    -- For one product model, or for all of a kind, or for all.
+    model_id             bigint REFERENCES service.product_model,
+    kind                 text,
+    -- For machines sold on these days, both included.
+    valid_from           date NOT NULL,
+    valid_to             date,
+    -- Where no proof of purchase was accepted.
+    start_rule           text NOT NULL CHECK (start_rule IN ('installation', 'production', 'first_reading')),
+    start_delay_days     integer NOT NULL DEFAULT 0 CHECK (start_delay_days >= 0),
+    -- Empty: for all.
+    customer_kinds       text[] NOT NULL DEFAULT '{}',
+    countries            text[] NOT NULL DEFAULT '{}',
+    transferable         boolean NOT NULL DEFAULT true,
+    human_damage         text NOT NULL CHECK (human_damage IN ('free', 'customer_pays', 'once_free')),
+    excluded_causes      text[] NOT NULL DEFAULT '{}',
+    excluded_components  text[] NOT NULL DEFAULT '{}',
+    created_at           timestamptz NOT NULL,
+    created_by           text NOT NULL,
+    UNIQUE (code, version),
+    CHECK (model_id IS NULL OR kind IS NULL),
+    -- One that the next version took over from its first day on is valid on no day.
+    CHECK (valid_to >= valid_from - 1)
+);
+CREATE INDEX warranty_policy_model ON service.warranty_policy (model_id);
+
+CREATE TABLE service.warranty_policy_line (
+    policy_id     bigint NOT NULL REFERENCES service.warranty_policy,
+    line          integer NOT NULL,
+    -- Null: the whole machine.
+    component     text,
+    months        integer NOT NULL CHECK (months > 0),
+    meter_metric  text,
+    meter_limit   double precision CHECK (meter_limit > 0),
+    parts         boolean NOT NULL DEFAULT true,
+    labour        boolean NOT NULL DEFAULT true,
+    travel        boolean NOT NULL DEFAULT true,
+    PRIMARY KEY (policy_id, line),
+    UNIQUE NULLS NOT DISTINCT (policy_id, component),
+    CHECK ((meter_metric IS NULL) = (meter_limit IS NULL)),
+    CHECK (parts OR labour OR travel)
+);
+
+-- When somebody bought a machine, and the proof; accepted, it fixes the start.
+CREATE TABLE service.warranty_purchase (
+    purchase_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id        integer NOT NULL REFERENCES service.asset,
+    state           text NOT NULL DEFAULT 'submitted' CHECK (state IN ('submitted', 'accepted', 'rejected', 'replaced')),
+    purchased_on    date NOT NULL,
+    seller          text NOT NULL DEFAULT '',
+    invoice_number  text NOT NULL DEFAULT '',
+    country         text,
+    file_id         bigint,
+    submitted_at    timestamptz NOT NULL,
+    submitted_by    text NOT NULL,
+    decided_at      timestamptz,
+    decided_by      text,
+    decision        text NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX warranty_purchase_one_accepted ON service.warranty_purchase (asset_id) WHERE state = 'accepted';
+CREATE INDEX warranty_purchase_asset ON service.warranty_purchase (asset_id, purchase_id);
+CREATE INDEX warranty_purchase_state ON service.warranty_purchase (state, purchase_id);
+CREATE INDEX warranty_purchase_file ON service.warranty_purchase (file_id) WHERE file_id IS NOT NULL;
+
+-- Machines whose terms are still to be derived; every new machine comes here by itself, however it is registered.
+CREATE TABLE service.warranty_pending (
+    asset_id  integer PRIMARY KEY REFERENCES service.asset ON DELETE CASCADE,
+    -- A start that is not known yet, e.g. the first reading, is looked for again then.
+    due_at    timestamptz NOT NULL
+);
+CREATE INDEX warranty_pending_due ON service.warranty_pending (due_at, asset_id);
+
+CREATE FUNCTION service.await_warranty() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO service.warranty_pending (asset_id, due_at)
+    SELECT asset_id, '-infinity' FROM registered
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER await_warranty AFTER INSERT ON service.asset
+    REFERENCING NEW TABLE AS registered FOR EACH STATEMENT EXECUTE FUNCTION service.await_warranty();
+INSERT INTO service.warranty_pending (asset_id, due_at) SELECT asset_id, '-infinity' FROM service.asset;
+
+-- What is bought on top ---------------------------------------------------------------------------
+
+CREATE TABLE service.cover_product (
+    product_id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code                 text NOT NULL UNIQUE,
+    name                 text NOT NULL,
+    kind                 text NOT NULL CHECK (kind IN ('extension_card', 'plan')),
+    model_id             bigint REFERENCES service.product_model,
+    asset_kind           text,
+    price_minor          bigint NOT NULL CHECK (price_minor >= 0),
+    currency             text NOT NULL,
+    months               integer NOT NULL CHECK (months > 0),
+    -- after_warranty: from the day after the last day covered; activation: at once.
+    starts               text NOT NULL CHECK (starts IN ('after_warranty', 'activation')),
+    -- A sold one that nobody activated lapses after so many days.
+    activate_within_days integer NOT NULL CHECK (activate_within_days > 0),
+    meter_metric         text,
+    meter_limit          double precision CHECK (meter_limit > 0),
+    -- Empty: the whole machine.
+    components           text[] NOT NULL DEFAULT '{}',
+    parts                boolean NOT NULL DEFAULT true,
+    labour               boolean NOT NULL DEFAULT true,
+    travel               boolean NOT NULL DEFAULT true,
+    human_damage         text NOT NULL CHECK (human_damage IN ('free', 'customer_pays', 'once_free')),
+    excluded_causes      text[] NOT NULL DEFAULT '{}',
+    excluded_components  text[] NOT NULL DEFAULT '{}',
+    -- {"maintenance_visit": 2}
+    entitlements         jsonb NOT NULL DEFAULT '{}',
+    active               boolean NOT NULL DEFAULT true,
+    created_at           timestamptz NOT NULL,
+    version              integer NOT NULL DEFAULT 1,
+    CHECK (model_id IS NULL OR asset_kind IS NULL),
+    CHECK ((meter_metric IS NULL) = (meter_limit IS NULL))
+);
+CREATE INDEX cover_product_model ON service.cover_product (model_id);
+CREATE TABLE service.cover_contract (
+    contract_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    product_id      bigint NOT NULL REFERENCES service.cover_product,
+    state           text NOT NULL DEFAULT 'sold' CHECK (state IN ('sold', 'active', 'ended', 'cancelled', 'lapsed')),
+    customer_id     bigint REFERENCES service.customer,
+    -- Set when it is activated.
+    asset_id        integer REFERENCES service.asset,
+    -- SHA-256 of the activation code, which is 125 random bits.
+    code_hash       bytea UNIQUE,
+    invoice_number  text,
+    price_minor     bigint NOT NULL CHECK (price_minor >= 0),
+    currency        text NOT NULL,
+    sold_at         timestamptz NOT NULL,
+    sold_by         text NOT NULL,
+    activate_by     date NOT NULL,
+    activated_at    timestamptz,
+    starts_on       date,
+    ends_on         date,
+    cancelled_at    timestamptz,
+    cancel_reason   text NOT NULL DEFAULT '',
+    version         integer NOT NULL DEFAULT 1,
+    CHECK (code_hash IS NOT NULL OR invoice_number IS NOT NULL),
+    CHECK ((starts_on IS NULL) = (ends_on IS NULL)),
+    CHECK (state NOT IN ('active', 'ended') OR (asset_id IS NOT NULL AND ends_on >= starts_on))
+);
+CREATE INDEX cover_contract_product ON service.cover_contract (product_id);
+CREATE INDEX cover_contract_state ON service.cover_contract (state, contract_id);
+CREATE INDEX cover_contract_customer ON service.cover_contract (customer_id, contract_id);
+CREATE INDEX cover_contract_asset ON service.cover_contract (asset_id, contract_id);
+CREATE UNIQUE INDEX cover_contract_invoice ON service.cover_contract (invoice_number, product_id)
+    WHERE invoice_number IS NOT NULL AND code_hash IS NULL;
+CREATE INDEX cover_contract_ending ON service.cover_contract (ends_on) WHERE state = 'active';
+CREATE INDEX cover_contract_lapsing ON service.cover_contract (activate_by) WHERE state = 'sold';
+
+CREATE TABLE service.entitlement (
+    contract_id  bigint NOT NULL REFERENCES service.cover_contract,
+    name         text NOT NULL,
+    granted      integer NOT NULL CHECK (granted > 0),
+    redeemed     integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (contract_id, name),
+    CHECK (redeemed BETWEEN 0 AND granted)
+);
+
+CREATE TABLE service.redemption (
+    redemption_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    contract_id    bigint NOT NULL,
+    name           text NOT NULL,
+    asset_id       integer NOT NULL REFERENCES service.asset,
+    ticket_id      bigint REFERENCES service.ticket,
+    at             timestamptz NOT NULL,
+    redeemed_by    text NOT NULL,
+    FOREIGN KEY (contract_id, name) REFERENCES service.entitlement
+);
+CREATE INDEX redemption_contract ON service.redemption (contract_id, name, redemption_id);
+CREATE INDEX redemption_asset ON service.redemption (asset_id, redemption_id);
+CREATE INDEX redemption_ticket ON service.redemption (ticket_id);
+-- Where a policy bears human damage once.
+CREATE TABLE service.human_damage_use (
+    asset_id   integer PRIMARY KEY REFERENCES service.asset,
+    ticket_id  bigint NOT NULL REFERENCES service.ticket,
+    at         timestamptz NOT NULL,
+    used_by    text NOT NULL
+);
+CREATE INDEX human_damage_use_ticket ON service.human_damage_use (ticket_id);
+-- What the front line may grant -------------------------------------------------------------------
+
+CREATE TABLE service.extension_right (
+    role                text PRIMARY KEY CHECK (role IN ('agent', 'desk_lead', 'service')),
+    -- So many days before and after the last day covered.
+    days_around_expiry  integer NOT NULL CHECK (days_around_expiry >= 0),
+    -- All of a machine's front-line extensions together.
+    longest_days        integer NOT NULL CHECK (longest_days > 0),
+    monthly_count       integer NOT NULL CHECK (monthly_count >= 0),
+    monthly_minor       bigint NOT NULL CHECK (monthly_minor >= 0),
+    -- What a day of extension is reckoned to cost.
+    day_minor           bigint NOT NULL CHECK (day_minor >= 0),
+    currency            text NOT NULL,
+    version             integer NOT NULL DEFAULT 1
+);
+INSERT INTO service.extension_right
+    (role, days_around_expiry, longest_days, monthly_count, monthly_minor, day_minor, currency)
+VALUES ('agent', 30, 60, 10, 100000, 200, 'EUR'), ('desk_lead', 180, 365, 100, 2000000, 200, 'EUR');
+
+CREATE TABLE service.warranty_extension (
+    extension_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id      integer NOT NULL REFERENCES service.asset,
+    state         text NOT NULL CHECK (state IN ('requested', 'granted', 'refused', 'withdrawn')),
+    days          integer NOT NULL CHECK (days > 0),
+    cost_minor    bigint NOT NULL CHECK (cost_minor >= 0),
+    currency      text NOT NULL,
+    reason        text NOT NULL,
+    ticket_id     bigint REFERENCES service.ticket,
+    asked_at      timestamptz NOT NULL,
+    asked_by      text NOT NULL,
+    decided_at    timestamptz,
+    decided_by    text,
+    decision      text NOT NULL DEFAULT '',
+    starts_on     date,
+    ends_on       date,
+    version       integer NOT NULL DEFAULT 1,
+    CHECK (state <> 'granted' OR (starts_on IS NOT NULL AND ends_on >= starts_on))
+);
+CREATE INDEX warranty_extension_asset ON service.warranty_extension (asset_id, extension_id);
+CREATE INDEX warranty_extension_state ON service.warranty_extension (state, extension_id);
+CREATE INDEX warranty_extension_ticket ON service.warranty_extension (ticket_id);
+-- What somebody granted in a month; guarded updates keep it within the right.
+CREATE TABLE service.extension_budget (
+    principal    text NOT NULL,
+    month        date NOT NULL CHECK (extract(day FROM month) = 1),
+    count        integer NOT NULL DEFAULT 0 CHECK (count >= 0),
+    spent_minor  bigint NOT NULL DEFAULT 0 CHECK (spent_minor >= 0),
+    PRIMARY KEY (principal, month)
+);
+
+-- Terms: by hand, from a policy, a contract or an extension ----------------------------------------
+
+ALTER TABLE service.warranty_term
+    ADD COLUMN source        text NOT NULL DEFAULT 'manual' CHECK (source IN ('manual', 'policy', 'contract', 'extension')),
+    ADD COLUMN policy_id     bigint REFERENCES service.warranty_policy,
+    ADD COLUMN contract_id   bigint REFERENCES service.cover_contract,
+    ADD COLUMN extension_id  bigint REFERENCES service.warranty_extension,
+    ADD COLUMN component     text,
+    ADD COLUMN meter_metric  text,
+    ADD COLUMN meter_limit   double precision,
+    ADD COLUMN parts         boolean NOT NULL DEFAULT true,
+    ADD COLUMN labour        boolean NOT NULL DEFAULT true,
+    ADD COLUMN travel        boolean NOT NULL DEFAULT true,
+    -- Frozen from the policy or product: excluded_causes, excluded_components, human_damage, customer_kinds, countries,
+    -- transferable.
+    ADD COLUMN conditions    jsonb NOT NULL DEFAULT '{}',
+    -- Whether its end is worth a ticket; not when another one follows at once.
+    ADD COLUMN announced     boolean NOT NULL DEFAULT true,
+    -- Not valid any more, e.g. because a proof of purchase moved the start; kept for the ticket that names it.
+    ADD COLUMN withdrawn_at  timestamptz,
+    ADD CHECK ((meter_metric IS NULL) = (meter_limit IS NULL)), ADD CHECK ((source = 'policy') = (policy_id IS NOT NULL) OR source = 'extension'),
+    ADD CHECK ((source = 'contract') = (contract_id IS NOT NULL)),
+    ADD CHECK ((source = 'extension') = (extension_id IS NOT NULL)),
+    DROP CONSTRAINT warranty_term_asset_id_name_starts_on_key;
+CREATE UNIQUE INDEX warranty_term_once ON service.warranty_term (asset_id, name, starts_on) WHERE withdrawn_at IS NULL;
+CREATE INDEX warranty_term_asset ON service.warranty_term (asset_id, term_id);
+CREATE INDEX warranty_term_policy ON service.warranty_term (policy_id) WHERE policy_id IS NOT NULL;
+CREATE INDEX warranty_term_contract ON service.warranty_term (contract_id) WHERE contract_id IS NOT NULL;
+CREATE INDEX warranty_term_extension ON service.warranty_term (extension_id) WHERE extension_id IS NOT NULL;
+
+-- What is refused, and why ------------------------------------------------------------------------
+
+CREATE TABLE service.warranty_denial (
+    denial_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id       integer NOT NULL REFERENCES service.asset,
+    ticket_id      bigint REFERENCES service.ticket,
+    -- Null: whatever is broken.
+    component      text,
+    state          text NOT NULL DEFAULT 'standing' CHECK (state IN ('standing', 'overturned')),
+    reasons        text[] NOT NULL CHECK (cardinality(reasons) > 0),
+    note           text NOT NULL DEFAULT '',
+    -- The extract of what the machine said, as it was when the denial was made.
+    evidence       jsonb NOT NULL,
+    customer_text  text NOT NULL,
+    denied_at      timestamptz NOT NULL,
+    denied_by      text NOT NULL,
+    overturned_at  timestamptz,
+    overturned_by  text,
+    overturn_reason text NOT NULL DEFAULT ''
+);
+CREATE INDEX warranty_denial_asset ON service.warranty_denial (asset_id, denial_id);
+CREATE INDEX warranty_denial_ticket ON service.warranty_denial (ticket_id);
+-- One refusal of a case stands at a time.
+CREATE UNIQUE INDEX warranty_denial_standing ON service.warranty_denial (ticket_id)
+    WHERE state = 'standing' AND ticket_id IS NOT NULL;
+CREATE INDEX warranty_denial_state ON service.warranty_denial (state, denial_id);
+
+-- What suppliers pay back -------------------------------------------------------------------------
+
+CREATE TABLE service.supplier (
+    supplier_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code               text NOT NULL UNIQUE,
+    name               text NOT NULL,
+    -- What an hour of labour may be claimed at.
+    labour_hour_minor  bigint NOT NULL DEFAULT 0 CHECK (labour_hour_minor >= 0),
+    currency           text NOT NULL,
+    claim_within_days  integer NOT NULL DEFAULT 90 CHECK (claim_within_days > 0),
+    created_at         timestamptz NOT NULL,
+    version            integer NOT NULL DEFAULT 1
+);
+
+-- Who supplies a component of a model, or a part wherever it is built in.
+CREATE TABLE service.supply (
+    supply_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    supplier_id      bigint NOT NULL REFERENCES service.supplier,
+    component_id     bigint UNIQUE REFERENCES service.component,
+    part_id          bigint UNIQUE REFERENCES service.part,
+    warranty_months  integer NOT NULL CHECK (warranty_months > 0),
+    created_at       timestamptz NOT NULL,
+    CHECK ((component_id IS NULL) <> (part_id IS NULL))
+);
+CREATE INDEX supply_supplier ON service.supply (supplier_id, supply_id);
+CREATE TABLE service.supplier_claim (
+    claim_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    supplier_id     bigint NOT NULL REFERENCES service.supplier,
+    state           text NOT NULL DEFAULT 'draft' CHECK (state IN (
+        'draft', 'submitted', 'accepted', 'partly_accepted', 'rejected', 'settled', 'withdrawn', 'expired')),
+    asset_id        integer NOT NULL REFERENCES service.asset,
+    component       text NOT NULL,
+    failure_id      bigint UNIQUE REFERENCES service.failure,
+    replacement_id  bigint UNIQUE REFERENCES service.replacement,
+    ticket_id       bigint REFERENCES service.ticket,
+    failed_on       date NOT NULL,
+    -- Since when the failed component was built in, and the last day of the supplier's warranty.
+    built_in_on     date NOT NULL,
+    covered_until   date NOT NULL,
+    deadline        date NOT NULL,
+    currency        text NOT NULL,
+    parts_minor     bigint NOT NULL DEFAULT 0 CHECK (parts_minor >= 0),
+    labour_minor    bigint NOT NULL DEFAULT 0 CHECK (labour_minor >= 0),
+    travel_minor    bigint NOT NULL DEFAULT 0 CHECK (travel_minor >= 0),
+    claimed_minor   bigint GENERATED ALWAYS AS (parts_minor + labour_minor + travel_minor) STORED,
+    accepted_minor  bigint CHECK (accepted_minor >= 0),
+    settled_minor   bigint CHECK (settled_minor >= 0),
+    reference       text NOT NULL DEFAULT '',
+    note            text NOT NULL DEFAULT '',
+    drafted_at      timestamptz NOT NULL,
+    submitted_at    timestamptz,
+    decided_at      timestamptz,
+    settled_at      timestamptz,
+    reminded_at     timestamptz,
+    version         integer NOT NULL DEFAULT 1,
+    CHECK (failure_id IS NOT NULL OR replacement_id IS NOT NULL),
+    CHECK (state NOT IN ('accepted', 'partly_accepted', 'settled') OR coalesce(accepted_minor <= claimed_minor, false))
+);
+CREATE INDEX supplier_claim_supplier ON service.supplier_claim (supplier_id, claim_id);
+CREATE INDEX supplier_claim_state ON service.supplier_claim (state, claim_id);
+CREATE INDEX supplier_claim_asset ON service.supplier_claim (asset_id, claim_id);
+CREATE INDEX supplier_claim_ticket ON service.supplier_claim (ticket_id);
+CREATE INDEX supplier_claim_deadline ON service.supplier_claim (deadline) WHERE state = 'draft';
+
+-- Who sees what -----------------------------------------------------------------------------------
+
+CALL service.guard('service.warranty_policy', 'true', 'policy_id');
+CALL service.guard('service.warranty_policy_line', 'true', 'policy_id,line');
+-- How an owner before bought a machine is not the present one's business.
+CALL service.guard('service.warranty_purchase',
+    'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = warranty_purchase.asset_id) AND NOT EXISTS (SELECT FROM '
+    'service.asset_owner o WHERE o.asset_id = warranty_purchase.asset_id AND o.reason = ''transferred'' '
+    'AND o.from_at > submitted_at)', 'purchase_id',
+    states => true, personal => ARRAY['seller', 'invoice_number']);
+CALL service.guard('service.warranty_pending', 'true', 'asset_id', audited => false);
+CALL service.guard('service.cover_product', 'true', 'product_id');
+CALL service.guard('service.cover_contract', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR ((customer_id IS NULL OR (SELECT service.scope_provider_id()) IS NOT NULL) '
+    'AND EXISTS (SELECT FROM service.asset a WHERE a.asset_id = cover_contract.asset_id))', 'contract_id',
+    states => true, hidden => ARRAY['code_hash'], personal => ARRAY['invoice_number']);
+CALL service.guard('service.entitlement',
+    'EXISTS (SELECT FROM service.cover_contract c WHERE c.contract_id = entitlement.contract_id)', 'contract_id,name');
+CALL service.guard('service.redemption',
+    'EXISTS (SELECT FROM service.cover_contract c WHERE c.contract_id = redemption.contract_id)', 'redemption_id');
+CALL service.guard('service.human_damage_use',
+    'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = human_damage_use.asset_id)', 'asset_id');
+CALL service.guard('service.extension_right', 'false', 'role');
+CALL service.guard('service.warranty_extension',
+    'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = warranty_extension.asset_id)', 'extension_id',
+    states => true, personal => ARRAY['reason', 'decision']);
+CALL service.guard('service.extension_budget', 'false', 'principal,month');
+CALL service.guard('service.warranty_denial', 'CASE WHEN ticket_id IS NULL '
+    'THEN EXISTS (SELECT FROM service.asset a WHERE a.asset_id = warranty_denial.asset_id) '
+    'ELSE EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = warranty_denial.ticket_id) END', 'denial_id',
+    states => true, hidden => ARRAY['evidence'], personal => ARRAY['note', 'customer_text']);
+CALL service.guard('service.supplier', 'false', 'supplier_id');
+CALL service.guard('service.supply', 'false', 'supply_id');
+CALL service.guard('service.supplier_claim', 'false', 'claim_id', states => true);
+
+-- The desk's tickets: whose they are, where they queue, how they hang together, and how they are found.
+
+-- What a ticket is ---------------------------------------------------------------------------------
+
+ALTER TABLE service.ticket
+    DROP CONSTRAINT ticket_kind_check,
+    DROP CONSTRAINT ticket_state_check;
+ALTER TABLE service.ticket
+    ALTER COLUMN asset_id DROP NOT NULL,
+    ADD COLUMN service_mode    text CHECK (service_mode IN ('on_site', 'mail_in', 'drop_off', 'remote')),
+    ADD COLUMN owner_user_id   bigint REFERENCES service.app_user,
+    ADD COLUMN queue           text CHECK (queue <> ''),
+    ADD COLUMN contact_id      bigint REFERENCES service.contact,
+    ADD COLUMN reopened_count  integer NOT NULL DEFAULT 0 CHECK (reopened_count >= 0),
+    ADD COLUMN merged_into     bigint REFERENCES service.ticket CHECK (merged_into <> ticket_id),
+    ADD COLUMN updated_at      timestamptz NOT NULL DEFAULT service.current_time_of_call(),
+    ADD CONSTRAINT ticket_kind_check CHECK (kind IN (
+        'preventive', 'repair', 'installation', 'return', 'exchange', 'complaint', 'consultation', 'warranty_expiry',
+        'recall')),
+    ADD CONSTRAINT ticket_state_check CHECK (state IN (
+        'open', 'waiting_customer', 'scheduled', 'in_progress', 'resolved', 'closed', 'cancelled', 'merged')),
+    -- A case is about a machine, or at least about somebody.
+    ADD CONSTRAINT ticket_about CHECK (asset_id IS NOT NULL OR customer_id IS NOT NULL),
+    ADD CONSTRAINT ticket_merged CHECK ((state = 'merged') = (merged_into IS NOT NULL));
+UPDATE service.ticket SET updated_at = coalesce(closed_at, opened_at);
+
+-- A merged case is over, too.
+DROP INDEX service.ticket_one_open_case;
+CREATE UNIQUE INDEX ticket_one_open_case ON service.ticket (asset_id, cause)
+    WHERE cause <> '' AND state NOT IN ('resolved', 'closed', 'cancelled', 'merged');
+-- A machine that comes in by mail needs no technician who drives.
+DROP INDEX service.ticket_job_wanted;
+CREATE INDEX ticket_job_wanted ON service.ticket (ticket_id)
+    WHERE kind IN ('preventive', 'repair') AND state IN ('open', 'scheduled')
+      AND coalesce(service_mode, 'on_site') = 'on_site' AND asset_id IS NOT NULL;
+
+-- Each list walks one of these, in the order of the ticket's number, either way (docs/decisions/0022-finding-tickets.md).
+CREATE INDEX ticket_owner ON service.ticket (owner_user_id, ticket_id) WHERE owner_user_id IS NOT NULL;
+CREATE INDEX ticket_owner_active ON service.ticket (owner_user_id, ticket_id)
+    WHERE owner_user_id IS NOT NULL AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+CREATE INDEX ticket_active ON service.ticket (ticket_id)
+    WHERE state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+CREATE INDEX ticket_provider_active ON service.ticket (provider_id, ticket_id)
+    WHERE provider_id IS NOT NULL AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+DROP INDEX service.ticket_kind;
+CREATE INDEX ticket_kind ON service.ticket (kind, ticket_id);
+CREATE INDEX ticket_kind_state ON service.ticket (kind, state, ticket_id);
+CREATE INDEX ticket_queue ON service.ticket (queue, ticket_id) WHERE queue IS NOT NULL;
+CREATE INDEX ticket_queue_active ON service.ticket (queue, ticket_id)
+    WHERE queue IS NOT NULL AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+CREATE INDEX ticket_unclaimed ON service.ticket (queue, ticket_id) WHERE owner_user_id IS NULL AND state = 'open';
+CREATE INDEX ticket_unclaimed_any ON service.ticket (ticket_id) WHERE owner_user_id IS NULL AND state = 'open';
+CREATE INDEX ticket_due ON service.ticket (due_by, ticket_id)
+    WHERE due_by IS NOT NULL AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+CREATE INDEX ticket_contact ON service.ticket (contact_id, ticket_id) WHERE contact_id IS NOT NULL;
+CREATE INDEX ticket_merged_into ON service.ticket (merged_into) WHERE merged_into IS NOT NULL;
+
+-- Filters of other lists that stood on no index (tests/api/test_list_plans.py).
+CREATE INDEX failure_by_component ON service.failure (component, failure_id);
+CREATE INDEX replacement_by_component ON service.replacement (component, replacement_id);
+CREATE INDEX stock_movement_warehouse ON service.stock_movement (warehouse_id, movement_id);
+CREATE INDEX satisfaction_score ON service.satisfaction (score, satisfaction_id) WHERE score IS NOT NULL;
+
+-- Whoever writes: what was seen at the opening stays as it was, and the time of the last change is kept.
+CREATE FUNCTION service.keep_ticket() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF NEW.evidence IS DISTINCT FROM OLD.evidence AND NOT service.is_erasing() THEN
+        RAISE EXCEPTION 'the evidence of ticket % is frozen; later evidence goes to its history', OLD.ticket_id
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    NEW.updated_at := service.current_time_of_call();
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER kept BEFORE UPDATE ON service.ticket FOR EACH ROW EXECUTE FUNCTION service.keep_ticket();
+
+-- Around a ticket ----------------------------------------------------------------------------------
+
+CREATE TABLE service.ticket_tag (
+    ticket_id  bigint NOT NULL REFERENCES service.ticket,
+    tag        text NOT NULL CHECK (tag <> ''),
+    PRIMARY KEY (ticket_id, tag)
+);
+CREATE INDEX ticket_tag_tag ON service.ticket_tag (tag, ticket_id);
+
+-- Users who want to hear of it.
+CREATE TABLE service.ticket_watcher (
+    ticket_id  bigint NOT NULL REFERENCES service.ticket,
+    user_id    bigint NOT NULL REFERENCES service.app_user,
+    since      timestamptz NOT NULL,
+    PRIMARY KEY (ticket_id, user_id)
+);
+CREATE INDEX ticket_watcher_user ON service.ticket_watcher (user_id, ticket_id);
+
+-- `from` is … of `to`: a duplicate of it, caused by it, the shipment of its parts, its quality analysis, its follow-up.
+CREATE TABLE service.ticket_link (
+    link_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    from_ticket_id  bigint NOT NULL REFERENCES service.ticket,
+    to_ticket_id    bigint NOT NULL REFERENCES service.ticket,
+    kind            text NOT NULL
+                    CHECK (kind IN ('related', 'duplicate', 'caused_by', 'part_shipment', 'quality_analysis', 'follow_up')),
+    made_by         text NOT NULL,
+    made_at         timestamptz NOT NULL,
+    UNIQUE (from_ticket_id, to_ticket_id, kind),
+    CHECK (from_ticket_id <> to_ticket_id)
+);
+CREATE INDEX ticket_link_to ON service.ticket_link (to_ticket_id, link_id);
+CREATE INDEX ticket_link_from ON service.ticket_link (from_ticket_id, link_id);
+
+-- Which queue a new ticket goes to: the first rule, by place, whose every given field fits.
+CREATE TABLE service.ticket_route (
+    route_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    place         integer NOT NULL,
+    kind          text,
+    service_mode  text,
+    priority      text,
+    product_kind  text,
+    territory     text,
+    queue         text NOT NULL CHECK (queue <> ''),
+    active        boolean NOT NULL DEFAULT true,
+    version       integer NOT NULL DEFAULT 1
+);
+CREATE INDEX ticket_route_place ON service.ticket_route (place, route_id);
+
+-- A list that somebody looks at again and again; which fields a wish may have is checked by the API.
+CREATE TABLE service.ticket_filter (
+    filter_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text NOT NULL CHECK (name <> ''),
+    -- A principal: 'key:12' or 'user:3'.
+    owner_key   text NOT NULL,
+    shared      boolean NOT NULL DEFAULT false,
+    wish        jsonb NOT NULL,
+    made_at     timestamptz NOT NULL,
+    version     integer NOT NULL DEFAULT 1,
+    UNIQUE (owner_key, name)
+);
+CREATE UNIQUE INDEX ticket_filter_shared ON service.ticket_filter (name) WHERE shared;
+
+CALL service.guard('service.ticket_tag', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_tag.ticket_id)',
+    'ticket_id,tag');
+CALL service.guard('service.ticket_watcher',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_watcher.ticket_id)', 'ticket_id,user_id');
+-- A link tells that the other ticket exists, so both must be visible.
+CALL service.guard('service.ticket_link',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_link.from_ticket_id) '
+    'AND EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_link.to_ticket_id)', 'link_id');
+CALL service.guard('service.ticket_route', 'true', 'route_id');
+CALL service.guard('service.ticket_filter', 'false', 'filter_id');
+
+-- Finding by words ---------------------------------------------------------------------------------
+
+-- In a table of its own, so that a ticket that moves does not write its words anew.
+CREATE TABLE service.ticket_search (
+    -- No foreign key: it is derived, by triggers only, and tickets are never deleted.
+    ticket_id  bigint PRIMARY KEY,
+    -- A: title, component, serial number. B: the customer's name. C: description, what was said with the customer.
+    -- D: internal notes. Besides, '#n' for the n-th stretch of 8,192 ticket numbers, '@cN' for the customer and '@pN' for
+    -- the partner: no word of people has a '#' or '@' in it.
+    words      tsvector NOT NULL
+);
+-- What waits to be sorted in is read whole by each search, so little may wait.
+CREATE INDEX ticket_search_words ON service.ticket_search USING gin (words) WITH (gin_pending_list_limit = 128);
+-- An alert to a customer tells the ticket's number, so the number is taken before the row is written.
+CREATE FUNCTION service.next_ticket_id() RETURNS bigint LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog AS
+$$ SELECT nextval('service.ticket_ticket_id_seq') $$;
+
+-- What api/alerts writes into the outbox, for statements that do more than that: a round trip less for each new case.
+CREATE FUNCTION service.announce(of_topic text, of_cause text, of_asset_id integer, of_subject text, of_body text,
+                                 of_payload jsonb, told_at timestamptz)
+RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    INSERT INTO service.alert (target_id, topic, cause, asset_id, subject, body, payload, next_attempt_at, created_at)
+    SELECT g.target_id, of_topic, of_cause, of_asset_id, of_subject, of_body, of_payload, now(), told_at
+    FROM service.alert_target g
+    WHERE g.active AND g.topics && ARRAY[of_topic, '*']
+    ON CONFLICT (cause, target_id) DO NOTHING;
+    RETURN true;
+END
+$$;
+
+-- All that an opening asks of the database, at once. As a function, each of its questions is planned once and for all; as
+-- one statement of many joins it was planned anew each time, which took longer than answering it.
+CREATE FUNCTION service.look_up_opening(
+    of_serial text, of_component text, of_customer_id bigint, of_contact_id bigint, of_term_id bigint, of_kind text,
+    of_service_mode text, of_priority text, of_topic text,
+    OUT ticket_id bigint, OUT asset_id integer, OUT owner_id bigint, OUT model_name text, OUT site_name text,
+    OUT has_component boolean, OUT named_customer_id bigint, OUT customer_kind text, OUT contact_customer_id bigint,
+    OUT term_asset_id integer, OUT warranty_ends_on date, OUT queue text, OUT heard boolean, OUT sla_revision uuid)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    of_model_id    bigint;
+    of_site_id     bigint;
+    kind_of_model  text;
+    territory_of   text := 'default';
+BEGIN
+    ticket_id := service.next_ticket_id();
+    IF of_serial IS NOT NULL THEN
+        SELECT a.asset_id, a.customer_id, a.model_id, a.site_id, m.name, m.kind
+        INTO asset_id, owner_id, of_model_id, of_site_id, model_name, kind_of_model
+        FROM service.asset a JOIN service.product_model m USING (model_id) WHERE a.serial = of_serial;
+    END IF;
+    IF of_site_id IS NOT NULL THEN
+        SELECT s.name, s.territory INTO site_name, territory_of FROM service.site s WHERE s.site_id = of_site_id;
+    END IF;
+    IF of_component IS NOT NULL THEN
+        has_component := EXISTS (
+            SELECT FROM service.component c WHERE c.model_id = of_model_id AND c.name = of_component);
+    END IF;
+    IF coalesce(of_customer_id, owner_id) IS NOT NULL THEN
+        -- Whose it will be: the one named, else the owner.
+        SELECT c.customer_id, c.kind INTO named_customer_id, customer_kind FROM service.customer c
+        WHERE c.customer_id = coalesce(of_customer_id, owner_id)
+          AND (of_customer_id IS NULL OR c.state NOT IN ('merged', 'erased'));
+    END IF;
+    IF of_contact_id IS NOT NULL THEN
+        SELECT c.customer_id INTO contact_customer_id FROM service.contact c WHERE c.contact_id = of_contact_id AND c.active;
+    END IF;
+    IF of_term_id IS NOT NULL THEN
+        SELECT w.asset_id, w.ends_on INTO term_asset_id, warranty_ends_on
+        FROM service.warranty_term w WHERE w.term_id = of_term_id;
+    END IF;
+    SELECT r.queue INTO queue FROM service.ticket_route r
+    WHERE r.active AND (r.kind IS NULL OR r.kind = of_kind)
+      AND (r.service_mode IS NULL OR r.service_mode = of_service_mode)
+      AND (r.priority IS NULL OR r.priority = of_priority)
+      AND (r.product_kind IS NULL OR r.product_kind = kind_of_model)
+      AND (r.territory IS NULL OR r.territory = coalesce(territory_of, 'default'))
+    ORDER BY r.place, r.route_id LIMIT 1;
+    heard := EXISTS (SELECT FROM service.alert_target g WHERE g.active AND g.topics && ARRAY[of_topic, '*']);
+    SELECT k.revision INTO sla_revision FROM service.sla_revision k;
+END
+$$;
+
+CALL service.guard('service.ticket_search',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_search.ticket_id)', 'ticket_id', audited => false,
+    personal => ARRAY['words']);
+
+-- The words of a text, each once: runs of letters and digits in small letters; of Chinese, Japanese and Korean each
+-- character and each pair of neighbours, since nothing stands between their words. api/tickets/search.py does the same.
+CREATE FUNCTION service.words_of(said text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog AS $$
+DECLARE
+    plain text := lower(normalize(said, NFKC));
+    words text[];
+BEGIN
+    IF plain ~ '[\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]' THEN
+        SELECT array_agg(DISTINCT substr(run[1], place, width)) INTO words
+        FROM regexp_matches(plain,
+                 '[\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+', 'g') AS run,
+             generate_series(1, 2) AS width,
+             generate_series(1, length(run[1]) - width + 1) AS place;
+        plain := regexp_replace(plain,
+            '[\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+', ' ', 'g');
+    END IF;
+    plain := trim(regexp_replace(plain,
+        '[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00bf\u2000-\u206f\u20a0-\u2bff\u3000-\u3004\u3008-\u303f]+',
+        ' ', 'g'));
+    IF plain = '' THEN
+        RETURN coalesce(words, '{}');
+    END IF;
+    RETURN coalesce(words, '{}') || ARRAY(
+        SELECT DISTINCT left(word, 64) FROM unnest(string_to_array(plain, ' ')) AS word LIMIT 2000);
+END
+$$;
+
+CREATE FUNCTION service.vector_of(said text, weight text) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog AS $$
+BEGIN
+    IF said IS NULL OR said = '' THEN
+        RETURN ''::tsvector;
+    END IF;
+    RETURN coalesce(string_agg('''' || word || ''':1' || weight, ' '), '')::tsvector FROM unnest(service.words_of(said)) AS word;
+END
+$$;
+
+-- What was said and noted in a case; the room of conversations puts its own in the place of this one.
+CREATE FUNCTION service.ticket_words(of_ticket_id bigint, OUT said text, OUT noted text) LANGUAGE sql STABLE AS
+$$ SELECT NULL::text, NULL::text $$;
+
+-- What a ticket is found by.
+CREATE FUNCTION service.ticket_vector(t service.ticket, is_new boolean) RETURNS tsvector LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+    serial        text;
+    customer_name text;
+    words         record;
+    vector        tsvector;
+BEGIN
+    IF t.asset_id IS NOT NULL THEN
+        SELECT a.serial INTO serial FROM service.asset a WHERE a.asset_id = t.asset_id;
+    END IF;
+    IF t.customer_id IS NOT NULL THEN
+        SELECT c.name INTO customer_name FROM service.customer c WHERE c.customer_id = t.customer_id;
+    END IF;
+    vector := service.vector_of(concat_ws(' ', t.title, t.component, serial), 'A')
+        || service.vector_of(customer_name, 'B')
+        || service.vector_of(t.description, 'C')
+        || concat_ws(' ', '''#' || (t.ticket_id >> 13) || '''', '''@c' || t.customer_id || '''',
+                     '''@p' || t.provider_id || '''')::tsvector;
+    IF is_new THEN
+        RETURN vector;
+    END IF;
+    SELECT * INTO words FROM service.ticket_words(t.ticket_id);
+    RETURN vector || service.vector_of(words.said, 'C') || service.vector_of(words.noted, 'D');
+END
+$$;
+
+-- Write the words of some tickets anew, e.g. after a load by COPY, where triggers were off.
+CREATE FUNCTION service.index_tickets(first_id bigint, last_id bigint) RETURNS void LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+    INSERT INTO service.ticket_search AS s (ticket_id, words)
+    SELECT t.ticket_id, service.ticket_vector(t, false) FROM service.ticket t WHERE t.ticket_id BETWEEN first_id AND last_id
+    ON CONFLICT (ticket_id) DO UPDATE SET words = excluded.words WHERE s.words <> excluded.words
+$$;
+
+CREATE FUNCTION service.index_ticket() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO service.ticket_search (ticket_id, words) VALUES (NEW.ticket_id, service.ticket_vector(NEW, true));
+    ELSE
+        UPDATE service.ticket_search SET words = service.ticket_vector(NEW, false) WHERE ticket_id = NEW.ticket_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER searchable AFTER INSERT OR UPDATE OF title, description, component, asset_id, customer_id, provider_id
+    ON service.ticket FOR EACH ROW EXECUTE FUNCTION service.index_ticket();
+
+-- A name that is corrected or erased must not be found any more.
+CREATE FUNCTION service.index_customer() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF NEW.name <> OLD.name THEN
+        PERFORM service.index_tickets(t.ticket_id, t.ticket_id) FROM service.ticket t WHERE t.customer_id = NEW.customer_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER searchable AFTER UPDATE OF name ON service.customer
+    FOR EACH ROW EXECUTE FUNCTION service.index_customer();
+
+-- Tickets from `ground` to `top` that have the words, the newest stretches first, until there are enough or time is up:
+-- never all tickets of a word that stands in every second one. A scoped caller's own only, by what the call has said of it.
+-- Each hit has its score, and `bottom`, below which one may go on; without a hit one row tells the bottom only.
+CREATE FUNCTION service.search_tickets(asked tsquery, top bigint, ground bigint, wanted integer, within_ms integer)
+RETURNS TABLE (ticket_id bigint, score real, bottom bigint) LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+SET search_path = pg_catalog SET enable_seqscan = off SET enable_indexscan = off AS $$
+DECLARE
+    whose     text := concat_ws(' | ', '''@c' || service.scope_customer_id() || '''',
+                                '''@p' || service.scope_provider_id() || '''');
+    own       tsquery := CASE WHEN whose = '' THEN asked ELSE asked && whose::tsquery END;
+    until     timestamptz := clock_timestamp() + within_ms * interval '1 millisecond';
+    high      bigint := top >> 13;
+    low       bigint;
+    width     integer := 1;
+    ids       bigint[];
+    ranks     real[];
+    all_ids   bigint[] := '{}';
+    all_ranks real[] := '{}';
+BEGIN
+    WHILE high >= ground >> 13 AND cardinality(all_ids) < wanted AND clock_timestamp() < until LOOP
+        low := greatest(high - width + 1, ground >> 13);
+        SELECT array_agg(hit.ticket_id), array_agg(hit.rank) INTO ids, ranks
+        FROM (
+            SELECT s.ticket_id, ts_rank(s.words, asked) AS rank
+            FROM service.ticket_search s
+            WHERE s.words @@ (own && (SELECT string_agg('''#' || number || '''', ' | ')::tsquery
+                                      FROM generate_series(low, high) AS number))
+              -- As a sum, or the planner may collect all numbers of the range before it looks at the words.
+              AND s.ticket_id + 0 BETWEEN ground AND top
+            LIMIT 8193
+        ) hit;
+        IF cardinality(ids) > 8192 THEN
+            -- A word that got common: in smaller steps.
+            width := width / 2;
+            CONTINUE;
+        END IF;
+        all_ids := all_ids || ids;
+        all_ranks := all_ranks || ranks;
+        high := low - 1;
+        width := least(width * 2, 16);
+    END LOOP;
+    bottom := greatest((high + 1) << 13, ground);
+    IF cardinality(all_ids) = 0 THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    RETURN QUERY
+        SELECT hit.ticket_id, (hit.rank / (1 + (top - hit.ticket_id) / 65536.0))::real, search_tickets.bottom
+        FROM unnest(all_ids, all_ranks) AS hit (ticket_id, rank);
+END
+$$;
+SELECT service.index_tickets(0, 9223372036854775807);
+
+-- Files, service levels, escalations, and what is said with the customer.
+
+-- Files ---------------------------------------------------------------------------------------------
+
+-- The bytes, in the database so that they come and go with what they prove; once per owner.
+CREATE TABLE service.file_content (
+    -- Whoever brought it: 'key:12', 'user:3'.
+    owner    text NOT NULL,
+    sha256   bytea NOT NULL CHECK (length(sha256) = 32),
+    content  bytea NOT NULL,
+    PRIMARY KEY (owner, sha256)
+);
+-- Photos, videos and office documents are compressed already.
+ALTER TABLE service.file_content ALTER COLUMN content SET STORAGE EXTERNAL;
+
+CREATE TABLE service.file (
+    file_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    owner        text NOT NULL,
+    sha256       bytea NOT NULL,
+    name         text NOT NULL,
+    -- By its bytes, not by what its sender said.
+    media_type   text NOT NULL,
+    size_bytes   integer NOT NULL CHECK (size_bytes > 0),
+    ticket_id    bigint REFERENCES service.ticket,
+    asset_id     integer REFERENCES service.asset,
+    -- Of whoever brought it, if that was a customer or a partner.
+    customer_id  bigint REFERENCES service.customer,
+    provider_id  bigint REFERENCES service.provider,
+    -- Who sees it besides staff: the customer and partners, partners, nobody.
+    audience     text NOT NULL DEFAULT 'all' CHECK (audience IN ('all', 'partner', 'staff')),
+    uploaded_by  text NOT NULL,
+    at           timestamptz NOT NULL,
+    -- Null: nothing has taken it yet; it goes after a day.
+    attached_at  timestamptz,
+    FOREIGN KEY (owner, sha256) REFERENCES service.file_content
+);
+CREATE INDEX file_content_used ON service.file (owner, sha256);
+CREATE INDEX file_ticket_id ON service.file (ticket_id, file_id);
+CREATE INDEX file_asset_id ON service.file (asset_id, file_id);
+CREATE INDEX file_customer_id ON service.file (customer_id);
+CREATE INDEX file_provider_id ON service.file (provider_id);
+CREATE INDEX file_orphan ON service.file (at) WHERE attached_at IS NULL;
+CREATE INDEX file_waiting ON service.file (owner) WHERE attached_at IS NULL;
+-- Papers of machines go with their file; that a machine changed hands stays.
+ALTER TABLE service.document ADD FOREIGN KEY (file_id) REFERENCES service.file ON DELETE CASCADE;
+ALTER TABLE service.asset_owner ADD FOREIGN KEY (proof_file_id) REFERENCES service.file ON DELETE SET NULL;
+
+-- One's own; what belongs to a case that one sees; what belongs to the machine itself, not to a case of an owner before.
+CALL service.guard('service.file', 'customer_id = (SELECT service.scope_customer_id()) '
+    'OR provider_id = (SELECT service.scope_provider_id()) '
+    'OR ((audience = ''all'' OR (audience = ''partner'' AND (SELECT service.scope_provider_id()) IS NOT NULL)) '
+    'AND (EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = file.ticket_id) '
+    'OR (file.ticket_id IS NULL AND EXISTS (SELECT FROM service.asset a WHERE a.asset_id = file.asset_id)) '
+    'OR EXISTS (SELECT FROM service.document d WHERE d.file_id = file.file_id AND d.model_id IS NOT NULL)))',
+    'file_id', personal => ARRAY['name', 'uploaded_by']);
+CALL service.guard('service.file_content', 'EXISTS (SELECT FROM service.file f '
+    'WHERE f.owner = file_content.owner AND f.sha256 = file_content.sha256)', 'owner,sha256',
+    hidden => ARRAY['content']);
+
+-- Service levels ------------------------------------------------------------------------------------
+
+CREATE TABLE service.calendar (
+    calendar_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code             text NOT NULL UNIQUE CHECK (code <> ''),
+    name             text NOT NULL,
+    time_zone        text NOT NULL,
+    -- Seven lists, Monday first, of [opens, closes] in minutes of the day.
+    week             jsonb NOT NULL CHECK (jsonb_array_length(week) = 7),
+    -- Whose public holidays hold; null for none.
+    country          text,
+    subdivision      text,
+    -- The library's release that the latest years were taken from, and the last year taken.
+    holidays_version text,
+    holidays_until   integer,
+    created_at       timestamptz NOT NULL,
+    version          integer NOT NULL DEFAULT 1
+);
+
+-- Days that are not like their weekday. Taken from the library once and kept, so that its next release does not change
+-- what was due in the past; somebody's own day holds against the library's.
+CREATE TABLE service.calendar_day (
+    calendar_id  bigint NOT NULL REFERENCES service.calendar,
+    day          date NOT NULL,
+    source       text NOT NULL CHECK (source IN ('library', 'own')),
+    name         text NOT NULL,
+    -- A list as in `week`; empty when closed.
+    spans        jsonb NOT NULL,
+    PRIMARY KEY (calendar_id, day, source)
+);
+
+-- Never deleted, only switched off: clocks keep their number.
+CREATE TABLE service.sla_policy (
+    policy_id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name                    text NOT NULL UNIQUE CHECK (name <> ''),
+    -- The first that fits a case holds.
+    place                   integer NOT NULL,
+    active                  boolean NOT NULL DEFAULT true,
+    calendar_id             bigint NOT NULL REFERENCES service.calendar,
+    -- Null: of all.
+    kinds                   text[],
+    priorities              text[],
+    queues                  text[],
+    customer_kinds          text[],
+    customer_ids            bigint[],
+    -- In business minutes; null: not promised.
+    first_response_minutes  integer CHECK (first_response_minutes > 0),
+    appointment_minutes     integer CHECK (appointment_minutes > 0),
+    solution_minutes        integer CHECK (solution_minutes > 0),
+    warn_percent            integer NOT NULL DEFAULT 80 CHECK (warn_percent BETWEEN 1 AND 100),
+    version                 integer NOT NULL DEFAULT 1
+);
+CREATE INDEX sla_policy_place ON service.sla_policy (place, policy_id);
+CREATE INDEX sla_policy_calendar_id ON service.sla_policy (calendar_id);
+
+-- Which state of the three tables above processes have in memory: another one with each change.
+CREATE TABLE service.sla_revision (
+    only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    revision  uuid NOT NULL
+);
+INSERT INTO service.sla_revision (revision) VALUES (gen_random_uuid());
+
+CREATE FUNCTION service.revise_sla() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE service.sla_revision SET revision = gen_random_uuid();
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER revised AFTER INSERT OR UPDATE OR DELETE ON service.calendar
+    FOR EACH STATEMENT EXECUTE FUNCTION service.revise_sla();
+CREATE TRIGGER revised AFTER INSERT OR UPDATE OR DELETE ON service.calendar_day
+    FOR EACH STATEMENT EXECUTE FUNCTION service.revise_sla();
+CREATE TRIGGER revised AFTER INSERT OR UPDATE OR DELETE ON service.sla_policy
+    FOR EACH STATEMENT EXECUTE FUNCTION service.revise_sla();
+
+-- What is timed of a case. No keys to policy and calendar, which nobody deletes: with them all new tickets would lock the
+-- same few rows.
+CREATE TABLE service.ticket_clock (
+    clock_id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id         bigint NOT NULL REFERENCES service.ticket ON DELETE CASCADE,
+    kind              text NOT NULL CHECK (kind IN ('first_response', 'appointment', 'solution')),
+    policy_id         bigint NOT NULL,
+    calendar_id       bigint NOT NULL,
+    calendar_version  integer NOT NULL,
+    target_minutes    integer NOT NULL CHECK (target_minutes > 0),
+    warn_percent      integer NOT NULL,
+    started_at        timestamptz NOT NULL,
+    pauses            tstzmultirange NOT NULL DEFAULT '{}',
+    paused_since      timestamptz,
+    stopped_at        timestamptz,
+    -- Null while it is paused with time left.
+    due_at            timestamptz,
+    warn_at           timestamptz,
+    -- When somebody must look at it: to warn, to say that it is breached, to hear that it has stopped after that.
+    next_at           timestamptz,
+    warned_at         timestamptz,
+    breached_at       timestamptz,
+    UNIQUE (ticket_id, kind)
+);
+CREATE INDEX ticket_clock_next ON service.ticket_clock (next_at, clock_id) WHERE next_at IS NOT NULL;
+CREATE INDEX ticket_clock_due ON service.ticket_clock (due_at, clock_id) WHERE stopped_at IS NULL AND due_at IS NOT NULL;
+CREATE INDEX ticket_clock_calendar ON service.ticket_clock (calendar_id, calendar_version) WHERE stopped_at IS NULL;
+
+CALL service.guard('service.calendar', 'true', 'calendar_id');
+CALL service.guard('service.calendar_day', 'true', 'calendar_id,day,source');
+-- What others were promised is not for everybody.
+CALL service.guard('service.sla_policy', 'false', 'policy_id');
+CALL service.guard('service.sla_revision', 'true', 'only_row', audited => false);
+-- Reckoned from policies, calendars and the case's moves, which are audited; trips stand in the case's history.
+CALL service.guard('service.ticket_clock',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_clock.ticket_id)', 'clock_id', audited => false);
+
+-- What is said --------------------------------------------------------------------------------------
+
+CREATE TABLE service.message (
+    message_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id      bigint NOT NULL REFERENCES service.ticket,
+    -- From the customer, to the customer, or a note among those who work on the case.
+    direction      text NOT NULL CHECK (direction IN ('in', 'out', 'note')),
+    -- Who reads it besides staff: the customer and partners, partners, nobody.
+    audience       text NOT NULL CHECK (audience IN ('all', 'partner', 'staff')),
+    channel        text NOT NULL
+                   CHECK (channel IN ('portal', 'email', 'phone', 'sms', 'chat', 'letter', 'in_person', 'internal')),
+    author_kind    text NOT NULL CHECK (author_kind IN ('user', 'customer', 'system')),
+    author_key     text NOT NULL,
+    author_name    text NOT NULL,
+    language       text,
+    template_code  text,
+    -- What it is called where it came from, e.g. the Message-ID of a mail; the same is taken in once.
+    external_id    text CHECK (external_id <> ''),
+    body           text NOT NULL CHECK (body <> ''),
+    at             timestamptz NOT NULL,
+    edited_at      timestamptz,
+    version        integer NOT NULL DEFAULT 1,
+    CHECK ((direction = 'note') = (audience <> 'all'))
+);
+CREATE INDEX message_ticket_id ON service.message (ticket_id, message_id);
+CREATE UNIQUE INDEX message_external_id ON service.message (channel, external_id) WHERE external_id IS NOT NULL;
+
+CREATE TABLE service.message_file (
+    message_id  bigint NOT NULL REFERENCES service.message ON DELETE CASCADE,
+    file_id     bigint NOT NULL REFERENCES service.file,
+    PRIMARY KEY (message_id, file_id)
+);
+CREATE INDEX message_file_file_id ON service.message_file (file_id);
+
+-- How far somebody has read in a case.
+CREATE TABLE service.message_read (
+    ticket_id   bigint NOT NULL REFERENCES service.ticket,
+    -- 'user:3', 'key:12'.
+    reader      text NOT NULL,
+    message_id  bigint NOT NULL,
+    at          timestamptz NOT NULL,
+    PRIMARY KEY (ticket_id, reader)
+);
+
+-- Where a conversation stands.
+CREATE TABLE service.conversation (
+    ticket_id       bigint PRIMARY KEY REFERENCES service.ticket,
+    last_in_at      timestamptz,
+    last_out_at     timestamptz,
+    -- Since when the customer waits for an answer.
+    awaiting_since  timestamptz
+);
+CREATE INDEX conversation_awaiting ON service.conversation (awaiting_since, ticket_id) WHERE awaiting_since IS NOT NULL;
+
+-- Nobody waits for an answer in a case that is over.
+CREATE FUNCTION service.end_waiting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE service.conversation SET awaiting_since = NULL WHERE ticket_id = NEW.ticket_id AND awaiting_since IS NOT NULL;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER waiting_ended AFTER UPDATE OF state ON service.ticket FOR EACH ROW
+    WHEN (NEW.state IN ('resolved', 'closed', 'cancelled', 'merged') AND OLD.state <> NEW.state)
+    EXECUTE FUNCTION service.end_waiting();
+
+-- Canned replies. Placeholders as in ${ticket_id}; no code.
+CREATE TABLE service.reply_template (
+    template_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code         text NOT NULL CHECK (code <> ''),
+    language     text NOT NULL,
+    name         text NOT NULL,
+    body         text NOT NULL CHECK (body <> ''),
+    active       boolean NOT NULL DEFAULT true,
+    version      integer NOT NULL DEFAULT 1,
+    UNIQUE (code, language)
+);
+
+CALL service.guard('service.message', '(audience = ''all'' '
+    'OR (audience = ''partner'' AND (SELECT service.scope_provider_id()) IS NOT NULL)) '
+    'AND EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = message.ticket_id)', 'message_id',
+    personal => ARRAY['body', 'author_name', 'external_id']);
+CALL service.guard('service.message_file',
+    'EXISTS (SELECT FROM service.message m WHERE m.message_id = message_file.message_id)', 'message_id,file_id');
+CALL service.guard('service.message_read',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = message_read.ticket_id)', 'ticket_id,reader',
+    audited => false);
+CALL service.guard('service.conversation',
+    'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = conversation.ticket_id)', 'ticket_id', audited => false);
+CALL service.guard('service.reply_template', '(SELECT service.scope_provider_id()) IS NOT NULL', 'template_id');
+
+-- What is found by words: said to and by the customer; noted among staff (0020_tickets.sql asks by this name).
+CREATE OR REPLACE FUNCTION service.ticket_words(of_ticket_id bigint, OUT said text, OUT noted text) LANGUAGE sql STABLE AS
+$$
+    SELECT string_agg(m.body, ' ') FILTER (WHERE m.direction <> 'note'),
+           string_agg(m.body, ' ') FILTER (WHERE m.direction = 'note')
+    FROM service.message m
+    WHERE m.ticket_id = of_ticket_id
+$$;
+
+CREATE FUNCTION service.index_message() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM service.index_tickets(coalesce(NEW.ticket_id, OLD.ticket_id), coalesce(NEW.ticket_id, OLD.ticket_id));
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER searchable AFTER INSERT OR DELETE OR UPDATE OF body, ticket_id ON service.message
+    FOR EACH ROW EXECUTE FUNCTION service.index_message();
+
+-- Escalations ---------------------------------------------------------------------------------------
+
+-- Which steps are gone when a clock trips or a case comes back; the first, by place, that fits a case and has such steps.
+CREATE TABLE service.escalation_ladder (
+    ladder_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text NOT NULL UNIQUE CHECK (name <> ''),
+    place       integer NOT NULL,
+    active      boolean NOT NULL DEFAULT true,
+    -- Null: of all.
+    kinds       text[],
+    priorities  text[],
+    queues      text[],
+    steps       jsonb NOT NULL CHECK (jsonb_array_length(steps) > 0),
+    version     integer NOT NULL DEFAULT 1
+);
+CREATE INDEX escalation_ladder_place ON service.escalation_ladder (place, ladder_id);
+
+CREATE TABLE service.escalation (
+    escalation_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id      bigint NOT NULL REFERENCES service.ticket,
+    -- Null when somebody opened it by hand.
+    ladder_id      bigint REFERENCES service.escalation_ladder,
+    -- 'clock:solution', 'reopened:2', 'by_hand:1': each of a case once.
+    cause          text NOT NULL,
+    clock_id       bigint REFERENCES service.ticket_clock ON DELETE SET NULL,
+    state          text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'decided', 'lapsed')),
+    -- The steps of the ladder as they were at the opening, and how many of them were gone.
+    steps          jsonb NOT NULL,
+    steps_gone     integer NOT NULL DEFAULT 0,
+    -- When the next step is due; null when that is not known yet or there is none.
+    next_at        timestamptz,
+    -- Who is to decide: whom the last step named.
+    role           text,
+    user_id        bigint REFERENCES service.app_user,
+    opened_at      timestamptz NOT NULL,
+    -- Who opened it by hand, and why.
+    opened_by      text,
+    opened_because text,
+    decision       text,
+    reason         text,
+    decided_by     text,
+    ended_at       timestamptz,
+    version        integer NOT NULL DEFAULT 1,
+    UNIQUE (ticket_id, cause),
+    CHECK ((state = 'decided') = (decision IS NOT NULL)),
+    CHECK ((state = 'open') = (ended_at IS NULL)),
+    CHECK (state = 'open' OR next_at IS NULL),
+    CHECK ((ladder_id IS NULL) = (cause LIKE 'by\_hand:%')),
+    CHECK ((ladder_id IS NULL) = (opened_because IS NOT NULL))
+);
+-- One that was opened by hand is open at a time.
+CREATE UNIQUE INDEX escalation_by_hand ON service.escalation (ticket_id) WHERE ladder_id IS NULL AND state = 'open';
+CREATE INDEX escalation_state ON service.escalation (state, escalation_id);
+CREATE INDEX escalation_role ON service.escalation (role, state, escalation_id);
+CREATE INDEX escalation_user_id ON service.escalation (user_id, escalation_id);
+CREATE INDEX escalation_ladder_id ON service.escalation (ladder_id);
+CREATE INDEX escalation_clock_id ON service.escalation (clock_id);
+CREATE INDEX escalation_next ON service.escalation (next_at, escalation_id) WHERE next_at IS NOT NULL;
+
+-- Steps that were gone, each once.
+CREATE TABLE service.escalation_step (
+    escalation_id  bigint NOT NULL REFERENCES service.escalation,
+    step           integer NOT NULL,
+    at             timestamptz NOT NULL,
+    -- What was done, and what could not be.
+    done           text[] NOT NULL,
+    PRIMARY KEY (escalation_id, step)
+);
+
+-- Cases that came back, as the escalations look for them.
+CREATE INDEX ticket_reopened ON service.ticket (ticket_id)
+    WHERE reopened_count > 0 AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress');
+
+CALL service.guard('service.escalation_ladder', '(SELECT service.scope_provider_id()) IS NOT NULL', 'ladder_id');
+-- Not for customers, though the case is theirs.
+CALL service.guard('service.escalation', '(SELECT service.scope_provider_id()) IS NOT NULL '
+    'AND EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = escalation.ticket_id)', 'escalation_id', states => true,
+    personal => ARRAY['reason', 'decided_by', 'opened_by', 'opened_because']);
+CALL service.guard('service.escalation_step',
+    'EXISTS (SELECT FROM service.escalation e WHERE e.escalation_id = escalation_step.escalation_id)',
+    'escalation_id,step', audited => false);
+
+-- Visits from the appointment to the report: what a technician is to do, did, found and left behind
+-- (docs/decisions/0024-visits.md).
+
+-- How work is done -------------------------------------------------------------------------------
+
+-- A standard operating procedure. A version never changes: a visit keeps the one it was made with.
+CREATE TABLE service.sop (
+    sop_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    code           text NOT NULL,
+    version        integer NOT NULL CHECK (version > 0),
+    title          text NOT NULL,
+    -- Which work it is for; null: any.
+    model_id       bigint REFERENCES service.product_model,
+    product_kind   text,
+    -- Kind of the ticket, or 'plan'.
+    job_kind       text,
+    -- What to read before work: [{code, text}].
+    tips           jsonb NOT NULL,
+    -- What must be in order on site before work: [{code, text, unit, minimum, maximum, photo, optional}].
+    checks         jsonb NOT NULL,
+    -- What to do, in order: [{code, text, kind, mandatory, unit, minimum, maximum, choices}].
+    steps          jsonb NOT NULL,
+    made_by        text NOT NULL,
+    made_at        timestamptz NOT NULL,
+    -- When a later version came, or when it was withdrawn.
+    superseded_at  timestamptz,
+    UNIQUE (code, version)
+);
+CREATE UNIQUE INDEX sop_current ON service.sop (code) WHERE superseded_at IS NULL;
+CREATE INDEX sop_model_id ON service.sop (model_id);
+CALL service.guard('service.sop', '(SELECT service.scope_customer_id()) IS NULL', 'sop_id');
+
+-- The procedure for a job: what names the model before what names its kind, what names the kind of work before any.
+CREATE FUNCTION service.sop_of_job(wanted_job_id bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT s.sop_id
+    FROM service.job j
+    JOIN service.asset a USING (asset_id)
+    JOIN service.product_model m USING (model_id)
+    LEFT JOIN service.ticket t ON t.ticket_id = j.ticket_id
+    JOIN service.sop s ON s.superseded_at IS NULL
+        AND (s.model_id IS NULL OR s.model_id = m.model_id)
+        AND (s.product_kind IS NULL OR s.product_kind = m.kind)
+        AND (s.job_kind IS NULL OR s.job_kind = coalesce(t.kind, 'plan'))
+    WHERE j.job_id = wanted_job_id
+    ORDER BY s.model_id IS NULL, s.product_kind IS NULL, s.job_kind IS NULL, s.sop_id DESC
+    LIMIT 1
+$$;
+
+-- What can be wrong with machines of a kind, from what one sees to what one does about it.
+CREATE TABLE service.fault_code (
+    fault_code_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    product_kind   text NOT NULL,
+    code           text NOT NULL,
+    level          text NOT NULL CHECK (level IN ('symptom', 'fault', 'cause', 'remedy')),
+    parent_id      bigint REFERENCES service.fault_code,
+    text           text NOT NULL,
+    active         boolean NOT NULL DEFAULT true,
+    version        integer NOT NULL DEFAULT 1,
+    UNIQUE (product_kind, code),
+    CHECK ((level = 'symptom') = (parent_id IS NULL))
+);
+CREATE INDEX fault_code_kind ON service.fault_code (product_kind, fault_code_id);
+CREATE INDEX fault_code_parent_id ON service.fault_code (parent_id);
+CALL service.guard('service.fault_code', 'true', 'fault_code_id');
+
+-- The visit --------------------------------------------------------------------------------------
+
+ALTER TABLE service.visit DROP CONSTRAINT visit_state_check;
+ALTER TABLE service.visit
+    ADD CONSTRAINT visit_state_check CHECK (state IN
+        ('planned', 'confirmed', 'travelling', 'started', 'completed', 'refused_unsafe', 'no_access', 'cancelled')),
+    -- The job's, so that the history and the feed of a case find it.
+    ADD COLUMN ticket_id       bigint REFERENCES service.ticket,
+    ADD COLUMN sop_id          bigint REFERENCES service.sop,
+    ADD COLUMN confirmed_at    timestamptz,
+    ADD COLUMN confirmed_by    text,
+    ADD COLUMN departed_at     timestamptz,
+    ADD COLUMN checked_in_at   timestamptz,
+    ADD COLUMN work_began_at   timestamptz,
+    ADD COLUMN checked_out_at  timestamptz,
+    ADD COLUMN ended_at        timestamptz,
+    -- Of a visit that did not do its work: the reason's code, and the words.
+    ADD COLUMN end_reason      text,
+    ADD COLUMN end_note        text,
+    ADD COLUMN version         integer NOT NULL DEFAULT 1;
+UPDATE service.visit v SET ticket_id = j.ticket_id FROM service.job j WHERE j.job_id = v.job_id AND j.ticket_id IS NOT NULL;
+DROP INDEX service.visit_one_open_per_job;
+CREATE UNIQUE INDEX visit_one_open_per_job ON service.visit (job_id)
+    WHERE state IN ('planned', 'confirmed', 'travelling', 'started');
+CREATE INDEX visit_ticket_id ON service.visit (ticket_id, visit_id);
+CREATE INDEX visit_sop_id ON service.visit (sop_id);
+CREATE INDEX visit_starts_at ON service.visit (starts_at, visit_id) WHERE state <> 'cancelled';
+
+-- The appointments offered to the customer; the visit stands at the first until one is chosen.
+CREATE TABLE service.visit_slot (
+    slot_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    visit_id       bigint NOT NULL REFERENCES service.visit,
+    technician_id  bigint NOT NULL REFERENCES service.technician,
+    starts_at      timestamptz NOT NULL,
+    ends_at        timestamptz NOT NULL,
+    state          text NOT NULL DEFAULT 'offered' CHECK (state IN ('offered', 'chosen', 'withdrawn')),
+    offered_at     timestamptz NOT NULL,
+    CHECK (ends_at > starts_at)
+);
+CREATE INDEX visit_slot_visit_id ON service.visit_slot (visit_id, slot_id);
+CREATE INDEX visit_slot_technician_id ON service.visit_slot (technician_id);
+CALL service.guard('service.visit_slot', 'EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_slot.visit_id)',
+    'slot_id');
+
+-- A link for the customer who has no login; the token itself is told once and only its SHA-256 is kept.
+CREATE TABLE service.visit_link (
+    link_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    visit_id    bigint NOT NULL REFERENCES service.visit,
+    token_hash  bytea NOT NULL UNIQUE,
+    created_at  timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL
+);
+CREATE INDEX visit_link_visit_id ON service.visit_link (visit_id);
+CALL service.guard('service.visit_link', 'EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_link.visit_id)',
+    'link_id', hidden => ARRAY['token_hash']);
+
+-- Why an appointment moved or went to somebody else, and who caused it. Holds actor and time itself.
+CREATE TABLE service.visit_change (
+    change_id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    visit_id            bigint NOT NULL REFERENCES service.visit,
+    kind                text NOT NULL CHECK (kind IN ('reschedule', 'reassign')),
+    caused_by           text CHECK (caused_by IN ('customer', 'provider', 'maker', 'parts', 'weather', 'other')),
+    reason              text NOT NULL,
+    note                text NOT NULL DEFAULT '',
+    from_technician_id  bigint NOT NULL REFERENCES service.technician,
+    to_technician_id    bigint NOT NULL REFERENCES service.technician,
+    from_starts_at      timestamptz NOT NULL,
+    to_starts_at        timestamptz NOT NULL,
+    actor               text NOT NULL,
+    at                  timestamptz NOT NULL,
+    CHECK ((kind = 'reschedule') = (caused_by IS NOT NULL))
+);
+CREATE INDEX visit_change_visit_id ON service.visit_change (visit_id, change_id);
+CREATE INDEX visit_change_at ON service.visit_change (at, kind);
+CREATE INDEX visit_change_from_technician_id ON service.visit_change (from_technician_id);
+CREATE INDEX visit_change_to_technician_id ON service.visit_change (to_technician_id);
+CALL service.guard('service.visit_change',
+    '(SELECT service.scope_customer_id()) IS NULL '
+    'AND EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_change.visit_id)',
+    'change_id', audited => false, personal => ARRAY['note']);
+
+-- The customer was called, written to, or rung at the door.
+CREATE TABLE service.visit_contact (
+    contact_attempt_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    visit_id            bigint NOT NULL REFERENCES service.visit,
+    channel             text NOT NULL,
+    result              text NOT NULL,
+    person              text NOT NULL DEFAULT '',
+    note                text NOT NULL DEFAULT '',
+    -- When it was, by the caller's clock and by ours.
+    device_at           timestamptz,
+    at                  timestamptz NOT NULL,
+    actor               text NOT NULL
+);
+CREATE INDEX visit_contact_visit_id ON service.visit_contact (visit_id, contact_attempt_id);
+CALL service.guard('service.visit_contact',
+    '(SELECT service.scope_customer_id()) IS NULL '
+    'AND EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_contact.visit_id)',
+    'contact_attempt_id', audited => false, personal => ARRAY['person', 'note']);
+
+-- Where the technician was when; a customer does not see it.
+CREATE TABLE service.visit_position (
+    position_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    visit_id      bigint NOT NULL REFERENCES service.visit,
+    kind          text NOT NULL CHECK (kind IN ('depart', 'check_in', 'check_out')),
+    latitude      double precision CHECK (latitude BETWEEN -90 AND 90),
+    longitude     double precision CHECK (longitude BETWEEN -180 AND 180),
+    accuracy_m    double precision CHECK (accuracy_m >= 0),
+    -- To the site; null when either position is not known.
+    distance_m    double precision,
+    far           boolean NOT NULL,
+    device_at     timestamptz NOT NULL,
+    -- How far the device's clock goes ahead of ours.
+    clock_ahead_s double precision,
+    at            timestamptz NOT NULL,
+    actor         text NOT NULL
+);
+CREATE INDEX visit_position_visit_id ON service.visit_position (visit_id, position_id);
+CALL service.guard('service.visit_position',
+    '(SELECT service.scope_customer_id()) IS NULL '
+    'AND EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_position.visit_id)',
+    'position_id', audited => false, personal => ARRAY['latitude', 'longitude']);
+
+-- What was done on site: tips read, checks made, steps ticked. Append-only and told twice without harm; of a code the
+-- entry made last counts, by the device's clock.
+CREATE TABLE service.visit_entry (
+    entry_number  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    visit_id      bigint NOT NULL REFERENCES service.visit,
+    -- Given by the device.
+    entry_id      uuid NOT NULL,
+    kind          text NOT NULL CHECK (kind IN ('tip', 'check', 'step')),
+    code          text NOT NULL,
+    result        text CHECK (result IN ('pass', 'fail', 'not_applicable')),
+    value         double precision,
+    choice        text,
+    photo_file_id bigint REFERENCES service.file ON DELETE SET NULL,
+    note          text NOT NULL DEFAULT '',
+    -- Whether it is as the procedure wants it, and if not, why.
+    fit           boolean NOT NULL,
+    misfit        text,
+    device_at     timestamptz NOT NULL,
+    received_at   timestamptz NOT NULL,
+    -- It came when the visit was over.
+    late          boolean NOT NULL,
+    actor         text NOT NULL,
+    UNIQUE (visit_id, entry_id)
+);
+CREATE INDEX visit_entry_code ON service.visit_entry (visit_id, kind, code, device_at DESC, entry_number DESC);
+CREATE INDEX visit_entry_photo_file_id ON service.visit_entry (photo_file_id);
+CALL service.guard('service.visit_entry',
+    '(SELECT service.scope_customer_id()) IS NULL '
+    'AND EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_entry.visit_id)',
+    'entry_number', audited => false, personal => ARRAY['note']);
+
+-- Photos of why a visit did not do its work.
+CREATE TABLE service.visit_photo (
+    visit_id  bigint NOT NULL REFERENCES service.visit,
+    file_id   bigint NOT NULL REFERENCES service.file ON DELETE CASCADE,
+    PRIMARY KEY (visit_id, file_id)
+);
+CREATE INDEX visit_photo_file_id ON service.visit_photo (file_id);
+CALL service.guard('service.visit_photo', 'EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_photo.visit_id)',
+    'visit_id,file_id');
+
+-- Parts built in, and parts brought back.
+ALTER TABLE service.stock_movement DROP CONSTRAINT stock_movement_kind_check;
+ALTER TABLE service.stock_movement ADD CONSTRAINT stock_movement_kind_check
+    CHECK (kind IN ('receipt', 'reserve', 'release', 'consume', 'adjust', 'return'));
+CREATE TABLE service.visit_part (
+    visit_part_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    visit_id        bigint NOT NULL REFERENCES service.visit,
+    -- Given by the device, so that telling it twice moves nothing twice.
+    entry_id        uuid NOT NULL,
+    kind            text NOT NULL CHECK (kind IN ('used', 'returned')),
+    part_id         bigint NOT NULL REFERENCES service.part,
+    quantity        integer NOT NULL CHECK (quantity > 0),
+    -- Where it came from or went to: what was kept for the job, or a warehouse.
+    reservation_id  bigint REFERENCES service.reservation,
+    warehouse_id    bigint REFERENCES service.warehouse,
+    component       text,
+    serial_fitted   text,
+    -- What becomes of the part taken out.
+    old_part        text CHECK (old_part IN ('return_to_maker', 'scrap', 'left_with_customer', 'none')),
+    old_serial      text,
+    device_at       timestamptz NOT NULL,
+    received_at     timestamptz NOT NULL,
+    actor           text NOT NULL,
+    CHECK (reservation_id IS NOT NULL OR warehouse_id IS NOT NULL),
+    CHECK ((kind = 'used') = (old_part IS NOT NULL)),
+    UNIQUE (visit_id, entry_id)
+);
+CREATE INDEX visit_part_part_id ON service.visit_part (part_id);
+CREATE INDEX visit_part_reservation_id ON service.visit_part (reservation_id);
+CREATE INDEX visit_part_warehouse_id ON service.visit_part (warehouse_id);
+-- Old parts that are still to be sent back.
+CREATE INDEX visit_part_return ON service.visit_part (visit_part_id) WHERE old_part = 'return_to_maker';
+CALL service.guard('service.visit_part', 'EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_part.visit_id)',
+    'visit_part_id');
+
+-- The completion report: a draft until the visit is completed, frozen then.
+CREATE TABLE service.visit_report (
+    visit_id           bigint PRIMARY KEY REFERENCES service.visit,
+    -- As it was sent (api/visits/report_models.py).
+    content            jsonb NOT NULL,
+    signed_by_name     text,
+    signature_file_id  bigint REFERENCES service.file ON DELETE SET NULL,
+    solved             boolean,
+    next_step          text,
+    -- Frozen at completion: the answer about warranty, prices, what was there before corrections, times.
+    frozen             jsonb,
+    frozen_at          timestamptz,
+    pdf_file_id        bigint REFERENCES service.file ON DELETE SET NULL,
+    written_by         text NOT NULL,
+    written_at         timestamptz NOT NULL,
+    version            integer NOT NULL DEFAULT 1
+);
+CREATE INDEX visit_report_signature_file_id ON service.visit_report (signature_file_id);
+CREATE INDEX visit_report_pdf_file_id ON service.visit_report (pdf_file_id);
+CALL service.guard('service.visit_report',
+    '((SELECT service.scope_customer_id()) IS NULL OR frozen_at IS NOT NULL) '
+    'AND EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_report.visit_id)',
+    'visit_id', personal => ARRAY['signed_by_name']);
+
+-- Quotes: what work costs whom, what was accepted, charged and paid; in minor units, rates in basis points.
+
+-- What a partner is paid for differs by it, and so may what customers pay; empty for none.
+ALTER TABLE service.provider ADD COLUMN level text NOT NULL DEFAULT '';
+
+-- Price lists --------------------------------------------------------------------------------------
+
+-- Lists for the same customers are versions of one another: the latest that began by a day holds on it. So there is
+-- never a gap by mistake and never an overlap.
+CREATE TABLE service.price_list (
+    price_list_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name                  text NOT NULL,
+    -- Whom it is for; empty for any.
+    country               text NOT NULL DEFAULT '' CHECK (country ~ '^([A-Z]{2})?$'),
+    customer_kind         text NOT NULL DEFAULT '' CHECK (customer_kind IN ('', 'consumer', 'business')),
+    provider_level        text NOT NULL DEFAULT '',
+    currency              text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    valid_from            date NOT NULL,
+    -- The last day; null until another one follows.
+    valid_until           date CHECK (valid_until >= valid_from),
+    labour_hour_minor     bigint NOT NULL CHECK (labour_hour_minor >= 0),
+    labour_step_minutes   integer NOT NULL CHECK (labour_step_minutes BETWEEN 1 AND 480),
+    travel_km_minor       bigint NOT NULL CHECK (travel_km_minor >= 0),
+    part_factor_bp        integer NOT NULL CHECK (part_factor_bp >= 0),
+    minimum_charge_minor  bigint NOT NULL CHECK (minimum_charge_minor >= 0),
+    tax_rate_bp           integer NOT NULL CHECK (tax_rate_bp BETWEEN 0 AND 10000),
+    created_at            timestamptz NOT NULL,
+    created_by            text NOT NULL,
+    version               integer NOT NULL DEFAULT 1,
+    UNIQUE (country, customer_kind, provider_level, currency, valid_from)
+);
+CREATE INDEX price_list_valid ON service.price_list (country, customer_kind, provider_level, valid_from DESC);
+
+CREATE TABLE service.price_item (
+    price_list_id  bigint NOT NULL REFERENCES service.price_list ON DELETE CASCADE,
+    kind           text NOT NULL CHECK (kind IN ('operation', 'zone', 'part', 'fee')),
+    -- Operation, zone, SKU or fee.
+    code           text NOT NULL,
+    price_minor    bigint NOT NULL CHECK (price_minor >= 0),
+    PRIMARY KEY (price_list_id, kind, code)
+);
+
+-- Quotes -------------------------------------------------------------------------------------------
+
+CREATE TABLE service.quote (
+    quote_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id        bigint NOT NULL REFERENCES service.ticket,
+    -- 1, 2, 3 … of its ticket.
+    revision         integer NOT NULL CHECK (revision > 0),
+    state            text NOT NULL DEFAULT 'draft'
+                     CHECK (state IN ('draft', 'sent', 'accepted', 'declined', 'expired', 'superseded', 'withdrawn')),
+    price_list_id    bigint NOT NULL REFERENCES service.price_list,
+    currency         text NOT NULL,
+    -- The customer's share; what others bear is before tax.
+    net_minor        bigint NOT NULL CHECK (net_minor >= 0),
+    tax_rate_bp      integer NOT NULL,
+    tax_minor        bigint NOT NULL CHECK (tax_minor >= 0),
+    gross_minor      bigint NOT NULL,
+    borne_minor      bigint NOT NULL CHECK (borne_minor >= 0),
+    -- What the warranty answered, frozen.
+    warranty         jsonb NOT NULL,
+    terms            text NOT NULL DEFAULT '',
+    valid_days       integer NOT NULL CHECK (valid_days > 0),
+    valid_until      timestamptz,
+    -- The exact text shown, and its SHA-256 in hexadecimal; frozen once sent.
+    text             text,
+    text_sha256      text,
+    -- SHA-256 of the token in the customer's link.
+    token_hash       bytea UNIQUE,
+    -- Where the ticket goes back to when the customer has decided.
+    ticket_state     text,
+    created_at       timestamptz NOT NULL,
+    created_by       text NOT NULL,
+    sent_at          timestamptz,
+    decided_at       timestamptz,
+    decline_reason   text NOT NULL DEFAULT '',
+    version          integer NOT NULL DEFAULT 1,
+    UNIQUE (ticket_id, revision),
+    CHECK (gross_minor = net_minor + tax_minor),
+    CHECK (state IN ('draft', 'superseded', 'withdrawn') OR (sent_at IS NOT NULL AND text_sha256 IS NOT NULL))
+);
+CREATE UNIQUE INDEX quote_one_draft ON service.quote (ticket_id) WHERE state = 'draft';
+CREATE UNIQUE INDEX quote_one_sent ON service.quote (ticket_id) WHERE state = 'sent';
+CREATE UNIQUE INDEX quote_one_accepted ON service.quote (ticket_id) WHERE state = 'accepted';
+CREATE INDEX quote_state ON service.quote (state, quote_id);
+CREATE INDEX quote_due ON service.quote (valid_until, quote_id) WHERE state = 'sent';
+CREATE INDEX quote_price_list_id ON service.quote (price_list_id);
+
+CREATE TABLE service.quote_line (
+    quote_id        bigint NOT NULL REFERENCES service.quote,
+    place           integer NOT NULL,
+    kind            text NOT NULL CHECK (kind IN ('labour', 'travel', 'part', 'fee', 'value_added_sale', 'discount')),
+    code            text NOT NULL,
+    description     text NOT NULL,
+    quantity        integer NOT NULL,
+    unit            text NOT NULL CHECK (unit IN ('minute', 'km', 'piece', 'flat')),
+    -- Of `price_per` units: 60 for labour by the hour, else 1.
+    price_minor     bigint NOT NULL,
+    price_per       integer NOT NULL CHECK (price_per > 0),
+    net_minor       bigint NOT NULL,
+    customer_minor  bigint NOT NULL,
+    bearer          text NOT NULL,
+    reason          text NOT NULL,
+    PRIMARY KEY (quote_id, place),
+    CHECK (kind <> 'discount' OR reason <> '')
+);
+
+-- Who agreed to which text, when and how; never rewritten.
+CREATE TABLE service.quote_consent (
+    quote_consent_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    quote_id          bigint NOT NULL UNIQUE REFERENCES service.quote,
+    ticket_id         bigint NOT NULL REFERENCES service.ticket,
+    decision          text NOT NULL CHECK (decision IN ('accepted', 'declined')),
+    at                timestamptz NOT NULL,
+    -- The person who decided, and who wrote it down: the same but for agents on behalf.
+    given_by          text NOT NULL,
+    recorded_by       text NOT NULL,
+    channel           text NOT NULL,
+    how_obtained      text NOT NULL DEFAULT '',
+    ip                text NOT NULL DEFAULT '',
+    revision          integer NOT NULL,
+    text              text NOT NULL,
+    text_sha256       text NOT NULL,
+    reason            text NOT NULL DEFAULT '',
+    -- Checked by the database itself: the hash is of this text.
+    CHECK (text_sha256 = encode(sha256(convert_to(text, 'UTF8')), 'hex'))
+);
+CREATE INDEX quote_consent_ticket ON service.quote_consent (ticket_id, quote_consent_id);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.quote_consent
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+-- Once sent, what was shown stays.
+CREATE FUNCTION service.keep_sent_quote() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF OLD.state <> 'draft' AND NOT service.is_erasing() AND
+       (NEW.ticket_id, NEW.revision, NEW.price_list_id, NEW.currency, NEW.net_minor, NEW.tax_rate_bp, NEW.tax_minor,
+        NEW.gross_minor, NEW.borne_minor, NEW.warranty, NEW.terms, NEW.text, NEW.text_sha256, NEW.valid_until)
+       IS DISTINCT FROM
+       (OLD.ticket_id, OLD.revision, OLD.price_list_id, OLD.currency, OLD.net_minor, OLD.tax_rate_bp, OLD.tax_minor,
+        OLD.gross_minor, OLD.borne_minor, OLD.warranty, OLD.terms, OLD.text, OLD.text_sha256, OLD.valid_until) THEN
+        RAISE EXCEPTION 'quote % is %; what was sent stays', OLD.quote_id, OLD.state
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'quote_frozen';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER frozen BEFORE UPDATE ON service.quote FOR EACH ROW EXECUTE FUNCTION service.keep_sent_quote();
+
+CREATE FUNCTION service.keep_sent_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    of_quote bigint := CASE TG_OP WHEN 'DELETE' THEN OLD.quote_id ELSE NEW.quote_id END;
+BEGIN
+    PERFORM FROM service.quote q WHERE q.quote_id = of_quote AND q.state = 'draft';
+    IF NOT FOUND AND NOT service.is_erasing() THEN
+        RAISE EXCEPTION 'quote % is no draft; its lines stay', of_quote
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'quote_frozen';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+CREATE TRIGGER frozen BEFORE INSERT OR UPDATE OR DELETE ON service.quote_line
+    FOR EACH ROW EXECUTE FUNCTION service.keep_sent_lines();
+
+-- Charges: never beyond what was accepted ------------------------------------------------------------
+
+-- Kept by triggers alone; whoever charges waits here for whoever charges the same case.
+CREATE TABLE service.ticket_account (
+    ticket_id       bigint PRIMARY KEY REFERENCES service.ticket,
+    currency        text NOT NULL,
+    accepted_minor  bigint NOT NULL DEFAULT 0 CHECK (accepted_minor >= 0),
+    charged_minor   bigint NOT NULL DEFAULT 0 CHECK (charged_minor >= 0),
+    fees_minor      bigint NOT NULL DEFAULT 0 CHECK (fees_minor >= 0),
+    CONSTRAINT within_accepted CHECK (charged_minor <= accepted_minor)
+);
+
+-- What the customer agreed to pay whatever becomes of the quote, e.g. for the diagnosis; with tax.
+CREATE TABLE service.agreed_fee (
+    agreed_fee_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id      bigint NOT NULL REFERENCES service.ticket,
+    kind           text NOT NULL CHECK (kind IN ('diagnosis', 'handling', 'cancellation', 'storage')),
+    amount_minor   bigint NOT NULL CHECK (amount_minor > 0),
+    tax_rate_bp    integer NOT NULL CHECK (tax_rate_bp BETWEEN 0 AND 10000),
+    currency       text NOT NULL,
+    charged_minor  bigint NOT NULL DEFAULT 0 CHECK (charged_minor >= 0),
+    agreed_at      timestamptz NOT NULL,
+    given_by       text NOT NULL,
+    recorded_by    text NOT NULL,
+    channel        text NOT NULL,
+    how_obtained   text NOT NULL DEFAULT '',
+    text           text NOT NULL,
+    text_sha256    text NOT NULL,
+    UNIQUE (ticket_id, kind),
+    CONSTRAINT within_agreed CHECK (charged_minor <= amount_minor),
+    CHECK (text_sha256 = encode(sha256(convert_to(text, 'UTF8')), 'hex'))
+);
+
+CREATE TABLE service.charge (
+    charge_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id      bigint NOT NULL REFERENCES service.ticket,
+    quote_id       bigint REFERENCES service.quote,
+    agreed_fee_id  bigint REFERENCES service.agreed_fee,
+    state          text NOT NULL DEFAULT 'charged' CHECK (state IN ('charged', 'voided')),
+    -- With tax; of it `tax_minor`.
+    amount_minor   bigint NOT NULL CHECK (amount_minor > 0),
+    tax_minor      bigint NOT NULL CHECK (tax_minor BETWEEN 0 AND amount_minor),
+    tax_rate_bp    integer NOT NULL,
+    currency       text NOT NULL,
+    description    text NOT NULL,
+    charged_at     timestamptz NOT NULL,
+    charged_by     text NOT NULL,
+    void_reason    text NOT NULL DEFAULT '',
+    version        integer NOT NULL DEFAULT 1,
+    CHECK (num_nonnulls(quote_id, agreed_fee_id) = 1),
+    CHECK ((state = 'voided') = (void_reason <> ''))
+);
+CREATE INDEX charge_ticket ON service.charge (ticket_id, charge_id);
+CREATE INDEX charge_quote_id ON service.charge (quote_id);
+CREATE INDEX charge_agreed_fee_id ON service.charge (agreed_fee_id);
+
+CREATE FUNCTION service.accept_quote() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO service.ticket_account (ticket_id, currency, accepted_minor)
+    VALUES (NEW.ticket_id, NEW.currency, NEW.gross_minor)
+    ON CONFLICT (ticket_id) DO UPDATE SET accepted_minor = EXCLUDED.accepted_minor
+        WHERE ticket_account.currency = EXCLUDED.currency;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'ticket % is accounted in another currency', NEW.ticket_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'account_currency';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER accounted AFTER UPDATE OF state ON service.quote
+    FOR EACH ROW WHEN (NEW.state = 'accepted' AND OLD.state <> 'accepted') EXECUTE FUNCTION service.accept_quote();
+
+CREATE FUNCTION service.agree_fee() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO service.ticket_account (ticket_id, currency) VALUES (NEW.ticket_id, NEW.currency)
+    ON CONFLICT (ticket_id) DO NOTHING;
+    PERFORM FROM service.ticket_account a WHERE a.ticket_id = NEW.ticket_id AND a.currency = NEW.currency;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'ticket % is accounted in another currency', NEW.ticket_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'account_currency';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER accounted AFTER INSERT ON service.agreed_fee FOR EACH ROW EXECUTE FUNCTION service.agree_fee();
+
+-- What was agreed stays; only what was charged of it moves.
+CREATE FUNCTION service.keep_agreed_fee() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF (NEW.ticket_id, NEW.kind, NEW.amount_minor, NEW.tax_rate_bp, NEW.currency, NEW.text, NEW.text_sha256)
+       IS DISTINCT FROM
+       (OLD.ticket_id, OLD.kind, OLD.amount_minor, OLD.tax_rate_bp, OLD.currency, OLD.text, OLD.text_sha256)
+       AND NOT service.is_erasing() THEN
+        RAISE EXCEPTION 'agreed fee % stays as it was agreed', OLD.agreed_fee_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'fee_frozen';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER frozen BEFORE UPDATE ON service.agreed_fee FOR EACH ROW EXECUTE FUNCTION service.keep_agreed_fee();
+
+CREATE FUNCTION service.account_charge() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    change bigint := CASE WHEN NEW.state = 'charged' THEN NEW.amount_minor ELSE -NEW.amount_minor END;
+BEGIN
+    IF NEW.quote_id IS NOT NULL THEN
+        PERFORM FROM service.quote q
+        WHERE q.quote_id = NEW.quote_id AND q.ticket_id = NEW.ticket_id AND (q.state = 'accepted' OR change < 0)
+        FOR SHARE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'quote % is not an accepted one of ticket %', NEW.quote_id, NEW.ticket_id
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'charge_of_accepted';
+        END IF;
+        UPDATE service.ticket_account SET charged_minor = charged_minor + change
+        WHERE ticket_id = NEW.ticket_id AND currency = NEW.currency;
+    ELSE
+        UPDATE service.agreed_fee SET charged_minor = charged_minor + change
+        WHERE agreed_fee_id = NEW.agreed_fee_id AND ticket_id = NEW.ticket_id AND currency = NEW.currency;
+        IF FOUND THEN
+            UPDATE service.ticket_account SET fees_minor = fees_minor + change
+            WHERE ticket_id = NEW.ticket_id AND currency = NEW.currency;
+        END IF;
+    END IF;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'nothing in % was accepted for ticket %', NEW.currency, NEW.ticket_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'charge_of_accepted';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER accounted AFTER INSERT ON service.charge FOR EACH ROW EXECUTE FUNCTION service.account_charge();
+CREATE TRIGGER accounted_again AFTER UPDATE OF state ON service.charge
+    FOR EACH ROW WHEN (NEW.state <> OLD.state) EXECUTE FUNCTION service.account_charge();
+
+CREATE FUNCTION service.keep_charge() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF NOT service.is_erasing() AND (
+       (NEW.ticket_id, NEW.quote_id, NEW.agreed_fee_id, NEW.amount_minor, NEW.tax_minor, NEW.currency) IS DISTINCT FROM
+       (OLD.ticket_id, OLD.quote_id, OLD.agreed_fee_id, OLD.amount_minor, OLD.tax_minor, OLD.currency)
+       OR (OLD.state = 'voided' AND NEW.state <> 'voided')) THEN
+        RAISE EXCEPTION 'charge % stays; void it and charge anew', OLD.charge_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'charge_frozen';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER frozen BEFORE UPDATE ON service.charge FOR EACH ROW EXECUTE FUNCTION service.keep_charge();
+CREATE TRIGGER append_only BEFORE DELETE ON service.charge FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+-- Payments: what happened at a payment provider ------------------------------------------------------
+
+CREATE TABLE service.payment_provider (
+    payment_provider_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name                 text NOT NULL UNIQUE,
+    -- Standard Webhooks signing secret (whsec_…); needed in clear to check signatures.
+    secret               text NOT NULL,
+    active               boolean NOT NULL DEFAULT true,
+    created_at           timestamptz NOT NULL,
+    version              integer NOT NULL DEFAULT 1
+);
+
+CREATE TABLE service.payment (
+    payment_id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id           bigint NOT NULL REFERENCES service.ticket,
+    provider            text NOT NULL,
+    external_reference  text NOT NULL,
+    method              text NOT NULL DEFAULT '',
+    state               text NOT NULL
+                        CHECK (state IN ('authorised', 'captured', 'partly_refunded', 'refunded', 'failed')),
+    amount_minor        bigint NOT NULL CHECK (amount_minor > 0),
+    captured_minor      bigint NOT NULL DEFAULT 0 CHECK (captured_minor BETWEEN 0 AND amount_minor),
+    refunded_minor      bigint NOT NULL DEFAULT 0 CHECK (refunded_minor >= 0),
+    currency            text NOT NULL,
+    fail_reason         text NOT NULL DEFAULT '',
+    at                  timestamptz NOT NULL,
+    recorded_by         text NOT NULL,
+    version             integer NOT NULL DEFAULT 1,
+    UNIQUE (provider, external_reference),
+    CONSTRAINT within_captured CHECK (refunded_minor <= captured_minor)
+);
+CREATE INDEX payment_ticket ON service.payment (ticket_id, payment_id);
+
+CREATE TABLE service.refund (
+    refund_id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    payment_id          bigint NOT NULL REFERENCES service.payment,
+    external_reference  text NOT NULL,
+    amount_minor        bigint NOT NULL CHECK (amount_minor > 0),
+    reason              text NOT NULL DEFAULT '',
+    at                  timestamptz NOT NULL,
+    recorded_by         text NOT NULL,
+    UNIQUE (payment_id, external_reference)
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.refund
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+CREATE FUNCTION service.account_refund() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE service.payment SET refunded_minor = refunded_minor + NEW.amount_minor WHERE payment_id = NEW.payment_id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER accounted AFTER INSERT ON service.refund FOR EACH ROW EXECUTE FUNCTION service.account_refund();
+
+-- Messages of payment providers that were acted upon, so that a second delivery changes nothing.
+CREATE TABLE service.payment_message (
+    payment_provider_id  bigint NOT NULL REFERENCES service.payment_provider,
+    message_id           text NOT NULL,
+    payment_id           bigint REFERENCES service.payment,
+    at                   timestamptz NOT NULL,
+    PRIMARY KEY (payment_provider_id, message_id)
+);
+CREATE INDEX payment_message_payment_id ON service.payment_message (payment_id);
+
+-- Who sees what ------------------------------------------------------------------------------------
+
+-- Prices are the trade's; a customer sees quotes.
+CALL service.guard('service.price_list', '(SELECT service.scope_customer_id()) IS NULL', 'price_list_id');
+CALL service.guard('service.price_item', '(SELECT service.scope_customer_id()) IS NULL', 'price_list_id,kind,code');
+CALL service.guard('service.quote', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = quote.ticket_id) '
+    'AND ((SELECT service.scope_customer_id()) IS NULL OR sent_at IS NOT NULL)', 'quote_id', states => true,
+    hidden => ARRAY['token_hash', 'text'], personal => ARRAY['decline_reason']);
+CALL service.guard('service.quote_line', 'EXISTS (SELECT FROM service.quote q WHERE q.quote_id = quote_line.quote_id)',
+    'quote_id,place', audited => false);
+CALL service.guard('service.quote_consent', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = quote_consent.ticket_id)',
+    'quote_consent_id', audited => false, personal => ARRAY['given_by', 'how_obtained', 'ip', 'reason']);
+CALL service.guard('service.ticket_account', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = ticket_account.ticket_id)',
+    'ticket_id');
+CALL service.guard('service.agreed_fee', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = agreed_fee.ticket_id)',
+    'agreed_fee_id', personal => ARRAY['given_by', 'how_obtained']);
+CALL service.guard('service.charge', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = charge.ticket_id)',
+    'charge_id', states => true);
+CALL service.guard('service.payment_provider', 'false', 'payment_provider_id', hidden => ARRAY['secret']);
+CALL service.guard('service.payment', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = payment.ticket_id)',
+    'payment_id', states => true);
+CALL service.guard('service.refund', 'EXISTS (SELECT FROM service.payment p WHERE p.payment_id = refund.payment_id)',
+    'refund_id', personal => ARRAY['reason']);
+CALL service.guard('service.payment_message', 'false', 'payment_provider_id,message_id', audited => false);
+
+-- The change feed as others read it: in an order that never gets a gap filled in behind a reader, and pushed to webhooks.
+
+-- Numbers of changes are drawn before they commit, so a smaller one may appear after a larger one was read. A position is
+-- given after the commit, by one at a time; within a ticket positions follow the numbers.
+CREATE TABLE service.feed (
+    position   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    change_id  bigint NOT NULL UNIQUE REFERENCES service.change
+);
+CALL service.guard('service.feed', 'EXISTS (SELECT FROM service.change c WHERE c.change_id = feed.change_id)', 'position',
+    audited => false);
+
+-- Up to which number everything has its position or never will. The next mark holds once every transaction is over that
+-- ran when it was set.
+CREATE TABLE service.feed_mark (
+    only_row       boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    settled_id     bigint NOT NULL,
+    next_id        bigint NOT NULL,
+    -- The first transaction that had not begun when next_id was read.
+    next_xid       xid8 NOT NULL
+);
+INSERT INTO service.feed_mark (settled_id, next_id, next_xid) VALUES (0, 0, '0');
+CALL service.guard('service.feed_mark', 'false', 'only_row', audited => false);
+
+CREATE TABLE service.webhook (
+    webhook_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name             text NOT NULL UNIQUE,
+    url              text NOT NULL,
+    -- Standard Webhooks signing secrets (whsec_…), needed in clear to sign; the one before is used too until it ends.
+    secret           text NOT NULL,
+    previous_secret  text,
+    previous_until   timestamptz,
+    -- e.g. 'ticket.*', 'visit.completed'.
+    types            text[] NOT NULL,
+    active           boolean NOT NULL DEFAULT true,
+    created_at       timestamptz NOT NULL,
+    version          integer NOT NULL DEFAULT 1
+);
+CALL service.guard('service.webhook', 'false', 'webhook_id', hidden => ARRAY['secret', 'previous_secret'],
+    personal => ARRAY['url']);
+
+-- How far delivery is. Written by deliverers only, in real time.
+CREATE TABLE service.webhook_progress (
+    webhook_id       bigint PRIMARY KEY REFERENCES service.webhook ON DELETE CASCADE,
+    -- All up to here was taken, or is parked.
+    position         bigint NOT NULL,
+    -- Counts the replays, so that a deliverer that was on its way does not undo one.
+    replays          integer NOT NULL DEFAULT 0,
+    failures         integer NOT NULL DEFAULT 0,
+    next_attempt_at  timestamptz NOT NULL,
+    lease_until      timestamptz,
+    last_error       text,
+    delivered_at     timestamptz
+);
+CALL service.guard('service.webhook_progress', 'false', 'webhook_id', audited => false);
+
+-- What the receiver did not take, and what waits behind it because it is about the same ticket.
+CREATE TABLE service.webhook_parked (
+    webhook_id       bigint NOT NULL REFERENCES service.webhook ON DELETE CASCADE,
+    position         bigint NOT NULL REFERENCES service.feed,
+    -- e.g. 'ticket:12': within a lane the order is kept.
+    lane             text NOT NULL,
+    attempts         integer NOT NULL DEFAULT 0,
+    next_attempt_at  timestamptz NOT NULL,
+    last_error       text,
+    -- Given up; the lane goes on without it.
+    dead             boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (webhook_id, position)
+);
+CREATE INDEX webhook_parked_lane ON service.webhook_parked (webhook_id, lane, position) WHERE NOT dead;
+CREATE INDEX webhook_parked_position ON service.webhook_parked (position);
+CALL service.guard('service.webhook_parked', 'false', 'webhook_id,position', audited => false);
+
+-- Mail-in repair: a machine's way through the workshop, its parcels, what it costs the maker, and machines lent meanwhile.
+
+-- How many business days each node takes after the one before, and what the workshop's time costs the maker: of a kind
+-- of product at a provider; empty and null for any. The most exact row holds.
+CREATE TABLE service.repair_standard (
+    repair_standard_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    product_kind        text NOT NULL DEFAULT '',
+    provider_id         bigint REFERENCES service.provider,
+    business_days       jsonb NOT NULL,
+    labour_hour_minor   bigint NOT NULL CHECK (labour_hour_minor >= 0),
+    currency            text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    version             integer NOT NULL DEFAULT 1,
+    UNIQUE NULLS NOT DISTINCT (product_kind, provider_id)
+);
+CREATE INDEX repair_standard_provider_id ON service.repair_standard (provider_id);
+
+CREATE TABLE service.repair (
+    repair_id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id             bigint NOT NULL REFERENCES service.ticket,
+    asset_id              integer NOT NULL REFERENCES service.asset,
+    mode                  text NOT NULL CHECK (mode IN ('mail_in', 'drop_off')),
+    -- The maker pays everything: no quote, whatever the warranty says.
+    central               boolean NOT NULL DEFAULT false,
+    state                 text NOT NULL DEFAULT 'label'
+                          CHECK (state IN ('label', 'received', 'diagnosed', 'quoted', 'accepted', 'declined', 'waiting_parts',
+                                           'in_repair', 'repaired', 'tested', 'exchanged', 'shipped', 'delivered',
+                                           'returned_unrepaired', 'scrapped', 'closed', 'cancelled')),
+    old_part_wanted       boolean NOT NULL DEFAULT false,
+    -- What came in the parcel: condition, accessories, photos.
+    parcel                jsonb,
+    diagnosis             text NOT NULL DEFAULT '',
+    component             text,
+    fault_code            text NOT NULL DEFAULT '',
+    fault_found           boolean NOT NULL DEFAULT true,
+    -- Who pays, decided at the diagnosis by the warranty's answer, which is frozen here.
+    bearer                text NOT NULL DEFAULT '',
+    warranty              jsonb,
+    quote_id              bigint REFERENCES service.quote,
+    job_id                bigint REFERENCES service.job,
+    replacement_asset_id  integer REFERENCES service.asset,
+    tests                 jsonb NOT NULL DEFAULT '[]',
+    labour_minutes        integer NOT NULL DEFAULT 0 CHECK (labour_minutes >= 0),
+    -- Frozen from the standard at opening.
+    labour_hour_minor     bigint NOT NULL CHECK (labour_hour_minor >= 0),
+    currency              text NOT NULL,
+    business_days         jsonb NOT NULL,
+    -- Its first node that is not done; both null when it is over.
+    next_node             text,
+    next_expected_on      date,
+    overdue_since         timestamptz,
+    end_reason            text NOT NULL DEFAULT '',
+    opened_at             timestamptz NOT NULL,
+    opened_by             text NOT NULL,
+    closed_at             timestamptz,
+    version               integer NOT NULL DEFAULT 1
+);
+CREATE UNIQUE INDEX repair_one_open ON service.repair (ticket_id) WHERE state NOT IN ('closed', 'cancelled');
+CREATE INDEX repair_ticket ON service.repair (ticket_id, repair_id);
+CREATE INDEX repair_asset ON service.repair (asset_id, repair_id);
+CREATE INDEX repair_state ON service.repair (state, repair_id);
+CREATE INDEX repair_quote_id ON service.repair (quote_id);
+CREATE INDEX repair_job_id ON service.repair (job_id);
+CREATE INDEX repair_replacement_asset_id ON service.repair (replacement_asset_id);
+CREATE INDEX repair_falling_due ON service.repair (next_expected_on, repair_id)
+    WHERE overdue_since IS NULL AND next_expected_on IS NOT NULL;
+CREATE INDEX repair_overdue ON service.repair (repair_id) WHERE overdue_since IS NOT NULL;
+
+CREATE TABLE service.repair_node (
+    repair_id          bigint NOT NULL REFERENCES service.repair,
+    node               text NOT NULL,
+    place              integer NOT NULL,
+    -- What was promised first, and what is expected now.
+    first_expected_on  date NOT NULL,
+    expected_on        date NOT NULL,
+    done_at            timestamptz,
+    PRIMARY KEY (repair_id, node)
+);
+
+CREATE TABLE service.repair_delay (
+    repair_delay_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    repair_id        bigint NOT NULL REFERENCES service.repair,
+    node             text NOT NULL,
+    reason           text NOT NULL,
+    note             text NOT NULL DEFAULT '',
+    business_days    integer NOT NULL CHECK (business_days > 0),
+    at               timestamptz NOT NULL,
+    by               text NOT NULL
+);
+CREATE INDEX repair_delay_repair ON service.repair_delay (repair_id, repair_delay_id);
+
+CREATE TABLE service.repair_part (
+    repair_id       bigint NOT NULL REFERENCES service.repair,
+    part_id         bigint NOT NULL REFERENCES service.part,
+    quantity        integer NOT NULL CHECK (quantity > 0),
+    -- Null while no warehouse has it.
+    reservation_id  bigint UNIQUE REFERENCES service.reservation,
+    wanted_at       timestamptz NOT NULL,
+    -- When it can be there, by the reservation or else the part's lead time.
+    expected_at     timestamptz NOT NULL,
+    PRIMARY KEY (repair_id, part_id)
+);
+CREATE INDEX repair_part_part_id ON service.repair_part (part_id);
+CREATE INDEX repair_part_missing ON service.repair_part (repair_id) WHERE reservation_id IS NULL;
+
+CREATE TABLE service.shipment (
+    shipment_id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    repair_id           bigint NOT NULL REFERENCES service.repair,
+    direction           text NOT NULL CHECK (direction IN ('inbound', 'outbound')),
+    method              text NOT NULL CHECK (method IN ('label', 'pickup', 'counter', 'parcel')),
+    carrier             text NOT NULL,
+    tracking_number     text NOT NULL DEFAULT '',
+    label_file_id       bigint REFERENCES service.file,
+    -- What is in it: kind, code, quantity.
+    contents            jsonb NOT NULL DEFAULT '[]',
+    pickup_from         timestamptz,
+    pickup_until        timestamptz,
+    pickup_address      text NOT NULL DEFAULT '',
+    announced_at        timestamptz NOT NULL,
+    delivered_at        timestamptz,
+    cancelled_at        timestamptz,
+    CHECK (pickup_until > pickup_from),
+    CHECK ((method = 'pickup') = (pickup_from IS NOT NULL))
+);
+CREATE INDEX shipment_repair ON service.shipment (repair_id, shipment_id);
+CREATE UNIQUE INDEX shipment_tracking ON service.shipment (tracking_number, carrier) WHERE tracking_number <> '';
+CREATE INDEX shipment_label_file_id ON service.shipment (label_file_id);
+
+CREATE TABLE service.repair_cost (
+    repair_cost_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    repair_id       bigint NOT NULL REFERENCES service.repair,
+    kind            text NOT NULL CHECK (kind IN ('part', 'labour', 'freight_in', 'freight_out', 'loaner', 'exchange', 'other')),
+    -- What it is the cost of, e.g. 'shipment:3'; each is entered once.
+    source          text NOT NULL,
+    description     text NOT NULL,
+    amount_minor    bigint NOT NULL CHECK (amount_minor >= 0),
+    currency        text NOT NULL,
+    at              timestamptz NOT NULL,
+    by              text NOT NULL,
+    UNIQUE (repair_id, source)
+);
+
+CREATE TABLE service.loaner (
+    loaner_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    asset_id        integer NOT NULL UNIQUE REFERENCES service.asset,
+    -- What a day of it costs the maker.
+    day_cost_minor  bigint NOT NULL CHECK (day_cost_minor >= 0),
+    currency        text NOT NULL,
+    active          boolean NOT NULL DEFAULT true,
+    created_at      timestamptz NOT NULL,
+    version         integer NOT NULL DEFAULT 1
+);
+
+CREATE TABLE service.loan (
+    loan_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    loaner_id    bigint NOT NULL REFERENCES service.loaner,
+    repair_id    bigint NOT NULL REFERENCES service.repair,
+    ticket_id    bigint NOT NULL REFERENCES service.ticket,
+    state        text NOT NULL DEFAULT 'lent' CHECK (state IN ('lent', 'overdue', 'returned', 'lost')),
+    lent_at      timestamptz NOT NULL,
+    due_back_on  date NOT NULL,
+    ended_at     timestamptz,
+    condition    text NOT NULL DEFAULT '',
+    version      integer NOT NULL DEFAULT 1,
+    CHECK ((state IN ('returned', 'lost')) = (ended_at IS NOT NULL))
+);
+-- One machine cannot be at two places, and a case has one.
+CREATE UNIQUE INDEX loan_one_of_loaner ON service.loan (loaner_id) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX loan_one_of_repair ON service.loan (repair_id) WHERE ended_at IS NULL;
+CREATE INDEX loan_loaner ON service.loan (loaner_id, loan_id);
+CREATE INDEX loan_repair ON service.loan (repair_id, loan_id);
+CREATE INDEX loan_ticket ON service.loan (ticket_id, loan_id);
+CREATE INDEX loan_state ON service.loan (state, loan_id);
+CREATE INDEX loan_due ON service.loan (due_back_on, loan_id) WHERE state = 'lent';
+
+-- Who sees what ------------------------------------------------------------------------------------
+
+CALL service.guard('service.repair_standard', '(SELECT service.scope_customer_id()) IS NULL', 'repair_standard_id');
+CALL service.guard('service.repair', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = repair.ticket_id)',
+    'repair_id', states => true, personal => ARRAY['diagnosis', 'parcel', 'end_reason']);
+CALL service.guard('service.repair_node', 'EXISTS (SELECT FROM service.repair r WHERE r.repair_id = repair_node.repair_id)',
+    'repair_id,node');
+CALL service.guard('service.repair_delay', 'EXISTS (SELECT FROM service.repair r WHERE r.repair_id = repair_delay.repair_id)',
+    'repair_delay_id', personal => ARRAY['note']);
+CALL service.guard('service.repair_part', 'EXISTS (SELECT FROM service.repair r WHERE r.repair_id = repair_part.repair_id)',
+    'repair_id,part_id');
+CALL service.guard('service.shipment', 'EXISTS (SELECT FROM service.repair r WHERE r.repair_id = shipment.repair_id)',
+    'shipment_id', personal => ARRAY['pickup_address']);
+CALL service.guard('service.repair_cost', '(SELECT service.scope_customer_id()) IS NULL '
+    'AND EXISTS (SELECT FROM service.repair r WHERE r.repair_id = repair_cost.repair_id)', 'repair_cost_id');
+CALL service.guard('service.loaner', '(SELECT service.scope_customer_id()) IS NULL', 'loaner_id');
+CALL service.guard('service.loan', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = loan.ticket_id)', 'loan_id',
+    states => true, personal => ARRAY['condition']);
