@@ -244,7 +244,7 @@ async def change_old_part(call: Call, visit_id: int, visit_part_id: int, body: O
     """Tell what becomes of a part that was taken out.
 
     Raises:
-        Problem: 404; 403; 409 when the visit is over.
+        Problem: 404; 403; 409 when the visit is over, or the part has been received.
     """
     locked = await lock(call, visit_id)
     require_own(call, locked.visit)
@@ -253,6 +253,9 @@ async def change_old_part(call: Call, visit_id: int, visit_part_id: int, body: O
         raise Problem.conflict("visit-state", detail, state=locked.visit["state"])
     values = {**body.model_dump(), "visit_id": visit_id, "visit_part_id": visit_part_id}
     if await row(call, "change_old_part", values) is None:
+        if await row(call, "get_old_part", values) is not None:
+            detail = f"the old part {visit_part_id} has been received already"
+            raise Problem.conflict("old-part-received", detail)
         raise Problem.not_found(f"used part of visit {visit_id}", visit_part_id)
 
 
