@@ -62,44 +62,54 @@ class Walk:
         """How many rows a page looks at."""
         return SCAN_BY_DATE if self.order == "due" else SCAN
 
+    @property
+    def date(self) -> LiteralString:
+        """The column of the date in whose order a list by date is."""
+        return "late_at" if self.along == "walk_late" else "due_by"
+
     def rows(self) -> LiteralString:
-        """A page: parameters of the wish, `after_id`, `fetch`, `scan`, and `after_due` in the order of due dates."""
-        order = _ORDER_OF_T[self.order]
+        """A page: parameters of the wish, `after_id`, `fetch`, `scan`, and `after_due` in the order of dates.
+
+        Each row has its place in the order of dates besides (`placed_at`).
+        """
+        order = self._order("t.")
         picked = "SELECT * FROM (" + self._page() + ") t WHERE " + self._fit() + order + " LIMIT %(fetch)s"  # noqa: S608 - pieces of ours, no words of callers
-        return _COLUMNS + " FROM (" + picked + ") t LEFT JOIN service.asset a USING (asset_id)" + order
+        columns = _COLUMNS + ", t." + self.date + " AS placed_at"
+        return columns + " FROM (" + picked + ") t LEFT JOIN service.asset a USING (asset_id)" + order
 
     def reached(self) -> LiteralString:
-        """Where the rows looked at for a page end: the last one's number and due date, and how many (`looked_at`)."""
-        numbered = "SELECT ticket_id, due_by, row_number() OVER () AS looked_at FROM (" + self._page() + ") t"  # noqa: S608 - pieces of ours, no words of callers
-        return "SELECT ticket_id, due_by, looked_at FROM (" + numbered + ") n ORDER BY looked_at DESC LIMIT 1"  # noqa: S608 - pieces of ours, no words of callers
+        """Where the rows looked at for a page end: the last one's number and place, and how many (`looked_at`)."""
+        columns = "ticket_id, " + self.date + " AS placed_at, row_number() OVER () AS looked_at"
+        numbered = "SELECT " + columns + " FROM (" + self._page() + ") t"  # noqa: S608 - pieces of ours, no words of callers
+        return "SELECT ticket_id, placed_at, looked_at FROM (" + numbered + ") n ORDER BY looked_at DESC LIMIT 1"  # noqa: S608 - pieces of ours, no words of callers
 
     def count(self) -> LiteralString:
         """How many of the first rows fit (`counted`), and how many those rows are (`looked_at`)."""
         counted = "SELECT count(*) FILTER (WHERE " + self._fit() + ") AS counted, count(*) AS looked_at FROM ("  # noqa: S608 - pieces of ours, no words of callers
-        return counted + PIECES[self.along] + _ORDER[self.order] + " LIMIT %(scan)s) t"
+        return counted + PIECES[self.along] + self._order() + " LIMIT %(scan)s) t"
 
     def _page(self) -> LiteralString:
-        return PIECES[self.along] + _AFTER[self.order] + _ORDER[self.order] + " LIMIT %(scan)s"
+        return PIECES[self.along] + self._after() + self._order() + " LIMIT %(scan)s"
+
+    def _after(self) -> LiteralString:
+        if self.along == "walk_late":
+            # Both of its walks begin there themselves.
+            return ""
+        if self.order == "due":
+            return " AND (due_by, ticket_id) > (%(after_due)s, %(after_id)s)"
+        return " AND ticket_id " + ("<" if self.order == "newest" else ">") + " %(after_id)s"
+
+    def _order(self, table: LiteralString = "") -> LiteralString:
+        if self.order == "due":
+            return " ORDER BY " + table + self.date + ", " + table + self._number()
+        return " ORDER BY " + table + "ticket_id" + (" DESC" if self.order == "newest" else "")
+
+    def _number(self) -> LiteralString:
+        # The number as the index of the clocks has it.
+        return "late_id" if self.along == "walk_late" else "ticket_id"
 
     def _fit(self) -> LiteralString:
         return " AND ".join(["true", *(PIECES[fit] for fit in self.fits)])
-
-
-_AFTER: Mapping[Order, LiteralString] = {
-    "oldest": " AND ticket_id > %(after_id)s",
-    "newest": " AND ticket_id < %(after_id)s",
-    "due": " AND (due_by, ticket_id) > (%(after_due)s, %(after_id)s)",
-}
-_ORDER: Mapping[Order, LiteralString] = {
-    "oldest": " ORDER BY ticket_id",
-    "newest": " ORDER BY ticket_id DESC",
-    "due": " ORDER BY due_by, ticket_id",
-}
-_ORDER_OF_T: Mapping[Order, LiteralString] = {
-    "oldest": " ORDER BY t.ticket_id",
-    "newest": " ORDER BY t.ticket_id DESC",
-    "due": " ORDER BY t.due_by, t.ticket_id",
-}
 
 
 def walk_of(wish: TicketWish, viewer: Viewer) -> tuple[Walk, dict[str, Any]]:
@@ -150,7 +160,7 @@ def _fits(wish: TicketWish, values: Mapping[str, Any]) -> list[str]:
 def _along(wish: TicketWish, values: Mapping[str, Any], fits: list[str]) -> tuple[str, set[str]]:
     """The walk that narrows most, and the pieces it makes needless."""
     if wish.order == "due":
-        return "walk_due", set()
+        return ("walk_late", {"fit_overdue"}) if wish.overdue else ("walk_due", set())
     active = bool(wish.overdue) or (wish.states is not None and set(wish.states) <= set(ACTIVE))
     every_active = {"fit_states"} if set(wish.states or ()) == set(ACTIVE) else set()
     unclaimed = "fit_unowned" in fits and wish.states == ["open"]

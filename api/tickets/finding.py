@@ -50,7 +50,9 @@ async def list_tickets(call: Call, wish: TicketWish, after: str | None, limit: i
         limit: At most so many; there may be fewer although there is a next page.
     """
     walk, values = walk_of(wish, viewer_of(call))
-    values |= {**_place(walk, after), "fetch": limit + 1, "scan": walk.scan, "now": call.now}
+    values |= {**_place(walk, after), "fetch": limit + 1, "now": call.now}
+    # One more than is shown, or a full page could not say that there is another.
+    values["scan"] = max(walk.scan, limit + 1)
     # Planned anew each time, so that the values decide, not what was usual before.
     rows = await (await call.connection.execute(walk.rows(), values, prepare=False)).fetchall()
     if len(rows) > limit:
@@ -60,19 +62,20 @@ async def list_tickets(call: Call, wish: TicketWish, after: str | None, limit: i
         last = await _given_up_at(call, walk, values)
     else:
         last = None
-    following = None if last is None else _cursor(walk, last["ticket_id"], last["due_by"])
-    return {"items": [seen(call, row) for row in rows], "next": following}
+    following = None if last is None else _cursor(walk, last["ticket_id"], last["placed_at"])
+    items = [{name: value for name, value in row.items() if name != "placed_at"} for row in rows]
+    return {"items": [seen(call, row) for row in items], "next": following}
 
 
 async def _given_up_at(call: Call, walk: Walk, values: Mapping[str, Any]) -> DictRow | None:
     """The row at which a page stopped looking; None when it has seen all."""
     row = await (await call.connection.execute(walk.reached(), values, prepare=False)).fetchone()
-    return row if row is not None and row["looked_at"] >= walk.scan else None
+    return row if row is not None and row["looked_at"] >= values["scan"] else None
 
 
-def _cursor(walk: Walk, ticket_id: int, due_by: datetime | None) -> str:
-    if walk.order == "due" and due_by is not None:
-        return encode_text(f"{due_by.isoformat()} {ticket_id}")
+def _cursor(walk: Walk, ticket_id: int, placed_at: datetime | None) -> str:
+    if walk.order == "due" and placed_at is not None:
+        return encode_text(f"{placed_at.isoformat()} {ticket_id}")
     return encode_text(str(ticket_id))
 
 
@@ -209,7 +212,7 @@ async def count_filters(call: Call) -> list[dict[str, Any]]:
     async with call.connection.pipeline():
         for wish in wishes.values():
             walk, values = walk_of(wish, viewer_of(call))
-            values |= {"scan": COUNTED, "now": call.now}
+            values |= {**_place(walk, None), "scan": COUNTED, "now": call.now}
             cursors.append(await call.connection.execute(walk.count(), values, prepare=False))
     counts = []
     for name, cursor in zip(wishes, cursors, strict=True):

@@ -72,6 +72,34 @@ SELECT * FROM service.ticket WHERE true
 SELECT * FROM service.ticket
 WHERE due_by IS NOT NULL AND state IN ('open', 'waiting_customer', 'scheduled', 'in_progress')
 
+-- name: walk_late
+-- Each late ticket once, at the first date that has passed: its own, or that of a clock that runs. Two indexes are walked
+-- and merged, so each has its page. A ticket's clocks are asked for as values, because the planner may make a table of all
+-- clocks to answer NOT EXISTS.
+SELECT * FROM (
+    (SELECT t.*, t.due_by AS late_at, t.ticket_id AS late_id
+     FROM service.ticket t
+     WHERE t.due_by < %(now)s AND t.due_by IS NOT NULL
+       AND t.state IN ('open', 'waiting_customer', 'scheduled', 'in_progress')
+       AND (t.due_by, t.ticket_id) > (%(after_due)s, %(after_id)s)
+       AND (SELECT bool_or(c.due_at <= t.due_by) FROM service.ticket_clock c
+            WHERE c.ticket_id = t.ticket_id AND c.stopped_at IS NULL) IS NOT TRUE
+     ORDER BY t.due_by, t.ticket_id
+     LIMIT %(scan)s)
+    UNION ALL
+    (SELECT t.*, c.due_at AS late_at, c.ticket_id AS late_id
+     FROM service.ticket_clock c
+     JOIN service.ticket t ON t.ticket_id = c.ticket_id
+     WHERE c.due_at < %(now)s AND c.due_at IS NOT NULL AND c.stopped_at IS NULL
+       AND (c.due_at, c.ticket_id) > (%(after_due)s, %(after_id)s)
+       AND t.state IN ('open', 'waiting_customer', 'scheduled', 'in_progress')
+       AND coalesce(t.due_by >= c.due_at, true)
+       AND c.clock_id = (SELECT (array_agg(o.clock_id ORDER BY o.due_at, o.clock_id))[1] FROM service.ticket_clock o
+                         WHERE o.ticket_id = c.ticket_id AND o.stopped_at IS NULL AND o.due_at IS NOT NULL)
+     ORDER BY c.due_at, c.ticket_id
+     LIMIT %(scan)s)
+) late
+
 -- name: fit_states
 t.state = ANY (%(states)s)
 
@@ -112,7 +140,10 @@ EXISTS (SELECT FROM service.ticket_tag g WHERE g.ticket_id = t.ticket_id AND g.t
 EXISTS (SELECT FROM service.ticket_watcher w WHERE w.ticket_id = t.ticket_id AND w.user_id = %(me)s)
 
 -- name: fit_overdue
-t.due_by < %(now)s AND t.state IN ('open', 'waiting_customer', 'scheduled', 'in_progress')
+t.state IN ('open', 'waiting_customer', 'scheduled', 'in_progress')
+  AND (t.due_by < %(now)s
+       OR (SELECT bool_or(c.due_at < %(now)s) FROM service.ticket_clock c
+           WHERE c.ticket_id = t.ticket_id AND c.stopped_at IS NULL))
 
 -- name: fit_reopened
 t.reopened_count > 0

@@ -253,7 +253,9 @@ class TicketWish(Body):
     queue: Queue | None = None
     tag: Tag | None = None
     watched: bool | None = Field(None, description="true: by me")
-    overdue: bool | None = Field(None, description="true: due by now and not over")
+    overdue: bool | None = Field(
+        None, description="true: not over, and due by now or promised by now (a clock of its service levels)"
+    )
     reopened: bool | None = Field(None, description="true: opened again at least once")
     needs_job: bool | None = Field(
         None, description="true: open preventive and repair tickets on site that have no open job"

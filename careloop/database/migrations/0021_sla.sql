@@ -158,6 +158,8 @@ CREATE TABLE service.ticket_clock (
 );
 CREATE INDEX ticket_clock_next ON service.ticket_clock (next_at, clock_id) WHERE next_at IS NOT NULL;
 CREATE INDEX ticket_clock_due ON service.ticket_clock (due_at, clock_id) WHERE stopped_at IS NULL AND due_at IS NOT NULL;
+-- Cases that run late, in the order in which they became so.
+CREATE INDEX ticket_clock_late ON service.ticket_clock (due_at, ticket_id) WHERE stopped_at IS NULL AND due_at IS NOT NULL;
 CREATE INDEX ticket_clock_calendar ON service.ticket_clock (calendar_id, calendar_version) WHERE stopped_at IS NULL;
 
 CALL service.guard('service.calendar', 'true', 'calendar_id');

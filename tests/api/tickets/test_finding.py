@@ -121,6 +121,48 @@ def test_lists_in_pages_in_every_order(desk, five) -> None:
         assert refused(desk.get, "/v1/tickets", **query) == (422, field), query
 
 
+def test_what_a_clock_says_is_late_is_overdue(desk, five, sql) -> None:
+    """A ticket stands once among the late ones, at the first date that has passed: its own or a running clock's."""
+    anna, (a, b, c, d, e) = five
+    clock = (
+        "INSERT INTO service.ticket_clock (ticket_id, kind, policy_id, calendar_id, calendar_version, target_minutes,"
+        " warn_percent, started_at, due_at, stopped_at) VALUES (%s, %s, 1, 1, 1, 60, 80, '2026-01-01Z', %s, %s)"
+    )
+    for ticket_id, kind, due_at, stopped_at in (
+        (a, "first_response", "2026-01-09T12:00Z", None),
+        (a, "solution", "2026-01-08T12:00Z", None),
+        (b, "solution", "2026-01-09T00:00Z", None),
+        (b, "appointment", "2026-01-07T00:00Z", "2026-01-07T01:00Z"),
+        (c, "solution", "2026-01-09T00:00Z", None),
+        (c, "first_response", None, None),
+        (d, "solution", "2026-01-07T00:00Z", None),
+        (d, "first_response", "2026-01-11T00:00Z", None),
+        (e, "solution", "2026-01-07T00:00Z", None),
+    ):
+        sql.execute(clock, (ticket_id, kind, due_at, stopped_at))
+    late = [d, c, a, b]
+    assert ids(desk, filter="overdue") == late
+    for limit in (1, 2, 3):
+        assert [ticket["ticket_id"] for ticket in _pages(desk, filter="overdue", limit=limit)] == late
+    assert ids(desk, filter="overdue", order="oldest") == sorted(late)
+    assert ids(desk, filter="overdue", queue="north") == [a, b]
+    assert ids(desk, overdue=True, queue="north", order="newest") == [b, a]
+    assert ids(anna, overdue=True, owner="me") == [a]
+    counts = {row["name"]: row["count"] for row in desk.get("/v1/tickets/counts", now=NOW)}
+    assert counts["overdue"] == len(late)
+    assert ids(desk, order="due") == [c, b, d], "the order of due dates alone asks no clocks"
+
+
+def _pages(client, **query):
+    after = None
+    while True:
+        page = client.get("/v1/tickets", now=NOW, after=after, **query)
+        yield from page["items"]
+        after = page["next"]
+        if after is None:
+            return
+
+
 def test_saved_lists(api, desk, five) -> None:
     anna, (a, b, *_) = five
     wish = {"queue": "north", "states": ["open"], "order": "newest"}
