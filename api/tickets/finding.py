@@ -212,14 +212,15 @@ async def count_filters(call: Call) -> list[dict[str, Any]]:
     async with call.connection.pipeline():
         for wish in wishes.values():
             walk, values = walk_of(wish, viewer_of(call))
-            values |= {**_place(walk, None), "scan": COUNTED, "now": call.now}
-            cursors.append(await call.connection.execute(walk.count(), values, prepare=False))
+            values |= {**_place(walk, None), "scan": min(COUNTED, walk.scan), "now": call.now}
+            cursor = await call.connection.execute(walk.count(), values, prepare=False)
+            cursors.append((cursor, values["scan"]))
     counts = []
-    for name, cursor in zip(wishes, cursors, strict=True):
+    for name, (cursor, bound) in zip(wishes, cursors, strict=True):
         counted = await cursor.fetchone()
         if counted is None:
             raise LookupError(f"the count of {name} has no row")
-        counts.append({"name": name, "count": counted["counted"], "more": counted["looked_at"] >= COUNTED})
+        counts.append({"name": name, "count": counted["counted"], "more": counted["looked_at"] >= bound})
     return counts
 
 

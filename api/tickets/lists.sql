@@ -94,8 +94,8 @@ SELECT * FROM (
        AND (c.due_at, c.ticket_id) > (%(after_due)s, %(after_id)s)
        AND t.state IN ('open', 'waiting_customer', 'scheduled', 'in_progress')
        AND coalesce(t.due_by >= c.due_at, true)
-       AND c.clock_id = (SELECT (array_agg(o.clock_id ORDER BY o.due_at, o.clock_id))[1] FROM service.ticket_clock o
-                         WHERE o.ticket_id = c.ticket_id AND o.stopped_at IS NULL AND o.due_at IS NOT NULL)
+       AND (SELECT bool_or((o.due_at, o.clock_id) < (c.due_at, c.clock_id)) FROM service.ticket_clock o
+            WHERE o.ticket_id = c.ticket_id AND o.stopped_at IS NULL) IS NOT TRUE
      ORDER BY c.due_at, c.ticket_id
      LIMIT %(scan)s)
 ) late
