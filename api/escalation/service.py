@@ -248,20 +248,20 @@ async def _tell_step(call: Call, escalation: DictRow, step: Step, number: int, d
     }
     await append_event(call, ticket_id, "escalated", line)
     mail = rules.step_mail(ticket_id, case["title"], escalation["cause"], number, named)
+    to_decide = {"role": role, "user_id": user_id}
+    provider_id = case["provider_id"] if step.tell_provider else None
+    await _announce(call, case, mail, str(number), {**line, "to_decide": to_decide, "provider_id": provider_id})
+
+
+async def _announce(call: Call, case: DictRow, mail: rules.Mail, moment: str, told: Mapping[str, Any]) -> None:
     await announce(
         call,
         topic="ticket.escalated",
-        cause=f"escalation:{escalation['escalation_id']}:{number}",
+        cause=f"escalation:{told['escalation_id']}:{moment}",
         asset_id=case["asset_id"],
         subject=mail.subject,
         body=mail.body,
-        payload={
-            **line,
-            "ticket_id": ticket_id,
-            "priority": case["priority"],
-            "to_decide": {"role": role, "user_id": user_id},
-            "provider_id": case["provider_id"] if step.tell_provider else None,
-        },
+        payload={**told, "ticket_id": case["ticket_id"], "priority": case["priority"]},
     )
 
 
@@ -271,14 +271,8 @@ async def _tell_step(call: Call, escalation: DictRow, step: Step, number: int, d
 async def open_by_hand(call: Call, ticket_id: int, role: Decider, reason: str) -> tuple[DictRow, bool]:
     """Let somebody decide about a case, whatever its clocks say; while one is open, the reason is added to its history.
 
-    Args:
-        call: Who asks for it.
-        ticket_id: The case.
-        role: Who is to decide; of one that is open already it stays who it is.
-        reason: Why, for whoever decides.
-
     Returns:
-        The escalation, and whether it is new.
+        The escalation, and whether it is new; of one that was open already, who decides stays as it was.
 
     Raises:
         Problem: 404; 409 when the case is over.
@@ -299,21 +293,8 @@ async def open_by_hand(call: Call, ticket_id: int, role: Decider, reason: str) -
     line = {**made, "role": role, "reason": reason}
     await append_event(call, ticket_id, "escalated", line)
     mail = rules.hand_mail(ticket_id, case["title"], role, reason)
-    await announce(
-        call,
-        topic="ticket.escalated",
-        cause=f"escalation:{made['escalation_id']}:opened",
-        asset_id=case["asset_id"],
-        subject=mail.subject,
-        body=mail.body,
-        payload={
-            **line,
-            "ticket_id": ticket_id,
-            "priority": case["priority"],
-            "to_decide": {"role": role, "user_id": None},
-            "provider_id": None,
-        },
-    )
+    to_decide = {"role": role, "user_id": None}
+    await _announce(call, case, mail, "opened", {**line, "to_decide": to_decide, "provider_id": None})
     return await get_escalation(call, made["escalation_id"]), True
 
 
