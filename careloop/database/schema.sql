@@ -2717,6 +2717,8 @@ CREATE TABLE service.ticket_clock (
 );
 CREATE INDEX ticket_clock_next ON service.ticket_clock (next_at, clock_id) WHERE next_at IS NOT NULL;
 CREATE INDEX ticket_clock_due ON service.ticket_clock (due_at, clock_id) WHERE stopped_at IS NULL AND due_at IS NOT NULL;
+-- Cases that run late, in the order in which they became so.
+CREATE INDEX ticket_clock_late ON service.ticket_clock (due_at, ticket_id) WHERE stopped_at IS NULL AND due_at IS NOT NULL;
 CREATE INDEX ticket_clock_calendar ON service.ticket_clock (calendar_id, calendar_version) WHERE stopped_at IS NULL;
 
 CALL service.guard('service.calendar', 'true', 'calendar_id');
@@ -3167,18 +3169,32 @@ CREATE TABLE service.visit_part (
     -- What becomes of the part taken out.
     old_part        text CHECK (old_part IN ('return_to_maker', 'scrap', 'left_with_customer', 'none')),
     old_serial      text,
+    -- Whose technician has it, while it is to be sent back.
+    provider_id     bigint REFERENCES service.provider,
+    -- When it came back, who took it in, and what they say of it.
+    old_received_at    timestamptz,
+    old_received_by    text,
+    old_received_note  text,
     device_at       timestamptz NOT NULL,
     received_at     timestamptz NOT NULL,
     actor           text NOT NULL,
     CHECK (reservation_id IS NOT NULL OR warehouse_id IS NOT NULL),
     CHECK ((kind = 'used') = (old_part IS NOT NULL)),
+    CHECK (old_received_at IS NULL OR old_part = 'return_to_maker'),
     UNIQUE (visit_id, entry_id)
 );
 CREATE INDEX visit_part_part_id ON service.visit_part (part_id);
 CREATE INDEX visit_part_reservation_id ON service.visit_part (reservation_id);
 CREATE INDEX visit_part_warehouse_id ON service.visit_part (warehouse_id);
 -- Old parts that are still to be sent back.
-CREATE INDEX visit_part_return ON service.visit_part (visit_part_id) WHERE old_part = 'return_to_maker';
+CREATE INDEX visit_part_return ON service.visit_part (visit_part_id)
+    WHERE old_part = 'return_to_maker' AND old_received_at IS NULL;
+CREATE INDEX visit_part_received ON service.visit_part (visit_part_id)
+    WHERE old_part = 'return_to_maker' AND old_received_at IS NOT NULL;
+CREATE INDEX visit_part_return_all ON service.visit_part (visit_part_id) WHERE old_part = 'return_to_maker';
+CREATE INDEX visit_part_return_of ON service.visit_part (provider_id, visit_part_id)
+    WHERE old_part = 'return_to_maker' AND old_received_at IS NULL;
+CREATE INDEX visit_part_provider_id ON service.visit_part (provider_id, visit_part_id);
 CALL service.guard('service.visit_part', 'EXISTS (SELECT FROM service.visit v WHERE v.visit_id = visit_part.visit_id)',
     'visit_part_id');
 

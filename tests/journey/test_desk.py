@@ -32,9 +32,7 @@ def test_a_business_is_served_under_a_service_level_that_escalates(world) -> Non
     world.admin.post("/v1/escalation-ladders", {"name": "repairs", "kinds": ["repair"], "steps": steps})
 
     hotel = world.meet("hotel", "customer", customer_id=made["customer_id"])
-    case = hotel.post(
-        "/v1/tickets", {"kind": "repair", "serial": "HD5-1", "title": "No pressure", "component": "pump"}
-    )
+    case = hotel.post("/v1/tickets", {"kind": "repair", "serial": "HD5-1", "title": "No pressure", "component": "pump"})
     path = f"/v1/tickets/{case['ticket_id']}"
 
     # 06:00 UTC is 08:00 in Berlin: an hour to answer, ten hours to solve.
