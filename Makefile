@@ -14,8 +14,9 @@ CODE := careloop edge_agent ingest predictor scheduler api bench tests
 demo: install
 	@$(BIN)/careloop demo $(ARGS)
 
+# Two workers, each with servers of its own: much of the suite waits.
 test: lint
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --numprocesses 2 --dist worksteal
 
 lint: install
 	$(BIN)/ruff check $(CODE)

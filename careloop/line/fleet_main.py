@@ -24,8 +24,9 @@ class _LiveClient(CareloopClient):
         *,
         now: datetime | None = None,  # noqa: ARG002 - the parent's parameter, left out on purpose
         key: str | None = None,
+        version: int | None = None,
     ) -> Any:
-        return super().post(path, body, key=key)
+        return super().post(path, body, key=key, version=version)
 
 
 def run(config: Path) -> int:

@@ -102,7 +102,8 @@ def test_an_edge_install_needs_paho_and_pydantic_settings_only():
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ, timeout=60
     )
-    theirs = {name for name in done.stdout.split() if not name.startswith("_")}
+    # paho takes dnspython, with what that takes, where another part of careloop has brought it.
+    theirs = {name for name in done.stdout.split() if not name.startswith("_")} - {"dns", "idna"}
     assert theirs <= {
         "annotated_types", "careloop", "dotenv", "edge_agent", "paho", "pydantic", "pydantic_core",
         "pydantic_settings", "typing_extensions", "typing_inspection",
