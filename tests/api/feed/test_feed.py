@@ -14,6 +14,16 @@ def types(events):
     return [event["type"].removeprefix("careloop.") for event in events]
 
 
+def parked_of(admin, webhook_id, at_least):
+    """What is parked; noted after the batch in which it was refused."""
+    deadline = time.monotonic() + 30
+    while True:
+        parked = admin.get(f"/v1/webhooks/{webhook_id}/parked")["items"]
+        if len(parked) >= at_least or time.monotonic() > deadline:
+            return parked
+        time.sleep(0.05)
+
+
 def test_every_change_comes_once_in_order_and_nothing_appears_behind_a_cursor(api):
     with api.client("agent") as agent:
         register(agent)
@@ -105,12 +115,7 @@ def test_webhooks_get_what_they_want_in_order_per_ticket_and_again_on_replay(ser
         move(agent, stuck, "resolved")
         receiver.wait_for(lambda r: len(r.taken) == 2)
         assert [event["data"]["ticket_id"] for event in receiver.taken] == [other, other]
-        # Noted after the batch in which they were refused.
-        deadline = time.monotonic() + 30
-        parked = []
-        while len(parked) < 2 and time.monotonic() < deadline:
-            parked = admin.get(f"/v1/webhooks/{made['webhook_id']}/parked")["items"]
-            time.sleep(0.05)
+        parked = parked_of(admin, made["webhook_id"], 2)
         assert [event["type"] for event in parked][:2] == ["ticket.open", "ticket.in_progress"]
         assert "500" in parked[0]["last_error"]
         receiver.refuse = lambda event: False
