@@ -51,7 +51,12 @@ async def get_escalation(escalation_id: Id, call: CurrentCall, response: Respons
     return escalation
 
 
-@router.post("/tickets/{ticket_id}/escalations", status_code=201, dependencies=[allow(*STAFF)])
+@router.post(
+    "/tickets/{ticket_id}/escalations",
+    status_code=201,
+    dependencies=[allow(*STAFF)],
+    responses={200: {"model": EscalationWithSteps, "description": "One is open already; it heard the reason"}},
+)
 async def open_escalation(
     ticket_id: Id, body: NewEscalation, call: CurrentCall, response: Response
 ) -> EscalationWithSteps:
