@@ -106,6 +106,7 @@ def load(url: str, size: Size, now: datetime, seed: int) -> None:
         _promises(connection)
         _tickets(connection, size, owners, now, chance)
         _clocks(connection)
+        _feed(connection)
         _sequences(connection)
     with connect(url, options="-c synchronous_commit=off") as connection:
         for first in range(1, size.tickets + 1, CHUNK * 5):
@@ -270,6 +271,15 @@ def _copy(
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def _feed(connection: Connection[DictRow]) -> None:
+    """Give all changes their places in the feed, as the API would have done day by day."""
+    connection.execute("INSERT INTO service.feed (change_id) SELECT change_id FROM service.change ORDER BY change_id")
+    connection.execute(
+        "UPDATE service.feed_mark SET settled_id = last.change_id, next_id = last.change_id "
+        "FROM (SELECT coalesce(max(change_id), 0) AS change_id FROM service.change) last"
+    )
 
 
 def _sequences(connection: Connection[DictRow]) -> None:
