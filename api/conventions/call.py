@@ -130,6 +130,7 @@ class CallRoute(APIRoute):
         async def handle(request: Request) -> Response:
             now = now_of(request)
             key = _key(request)
+            _require_storable(request)
             if "authorization" in request.headers:
                 request = await with_body(request, self.largest_body_bytes(request), self.body_called)
             async with request.app.state.pool.connection() as connection, connection.transaction():
@@ -198,6 +199,7 @@ class OpenRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             now = now_of(request)
+            _require_storable(request)
             request = await with_body(request, LARGEST_BODY_BYTES)
             async with request.app.state.pool.connection() as connection, connection.transaction():
                 await begin_as(connection, OPEN_ACTOR, now, request_id_of(request))
@@ -205,6 +207,19 @@ class OpenRoute(APIRoute):
                 return await endpoint(request)
 
         return handle
+
+
+def _require_storable(request: Request) -> None:
+    """Refuse what PostgreSQL cannot hold in any text; bodies are judged by their models.
+
+    Raises:
+        RequestValidationError: Naming the parameter.
+    """
+    for place, values in (("query", request.query_params), ("path", request.path_params)):
+        for name, value in values.items():
+            if "\x00" in str(value):
+                message = "must not contain the character NUL"
+                raise RequestValidationError([{"loc": (place, name), "msg": message, "type": "value_error"}])
 
 
 def _require_scope(principal: Principal, method: str, tags: Sequence[str | Enum]) -> None:

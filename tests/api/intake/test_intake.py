@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 
+import httpx
 import pytest
 
 from careloop.client import ProblemError
@@ -79,3 +80,10 @@ def test_the_command_line_replays_what_was_mended(api, letters) -> None:
     )
     with api.client("agent") as desk:
         assert [letter["reason"] for letter in desk.pages("/v1/dead-letters")] == ["unknown_asset", "malformed"]
+
+
+def test_a_text_that_no_database_holds_is_refused_by_its_parameter(api) -> None:
+    answer = httpx.get(
+        f"{api.url}/v1/dead-letters?reason=%00", headers={"Authorization": f"Bearer {api.keys['agent']}"}
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "query.reason")
