@@ -26,6 +26,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from api.alerts.rules import pause_s
 from api.conventions.webhooks import ANSWER_WITHIN_S, CONNECT_WITHIN_S, post_signed
 from api.feed import rules
 from api.feed.repository import SQL, give_positions
@@ -229,4 +230,4 @@ class Deliverer:
 
 
 def _pause(failures: int) -> float:
-    return rules.pause_s(failures, random.random())  # noqa: S311 - spreads retries, guards nothing
+    return pause_s(failures, random.random())  # noqa: S311 - spreads retries, guards nothing

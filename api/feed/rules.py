@@ -1,4 +1,4 @@
-"""What a change looks like outside, whom it concerns, and when a failed delivery is tried again."""
+"""What a change looks like outside, and whom it concerns."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,8 +8,6 @@ TYPE_FILTER = r"^(\*|[a-z_]{1,63}\.(\*|[a-z_]{1,63}))$"
 
 # Failures in so many lanes one after another are the receiver's, not the events'.
 RECEIVER_IS_DOWN_AFTER = 3
-FIRST_PAUSE_S = 5.0
-LONGEST_PAUSE_S = 3600.0
 
 
 def type_of(change: Mapping[str, Any]) -> str:
@@ -73,14 +71,3 @@ def misfit_of_filter(given: str) -> str | None:
     if re.fullmatch(TYPE_FILTER, given):
         return None
     return "must be *, a thing with all its states (ticket.*), or one state of it (ticket.resolved)"
-
-
-def pause_s(failures: int, chance: float) -> float:
-    """How long to wait after a failure: doubling from 5 s to 1 h, spread by half ("equal jitter").
-
-    Args:
-        failures: So far, 1 or more.
-        chance: A random number in [0, 1).
-    """
-    whole = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 30))
-    return whole * (0.5 + chance / 2)
