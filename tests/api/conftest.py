@@ -8,6 +8,18 @@ import pytest
 from careloop.client import ProblemError
 
 
+def refusal(call, *given, **named) -> ProblemError:
+    """The problem that a call ends with."""
+    with pytest.raises(ProblemError) as refused:
+        call(*given, **named)
+    return refused.value
+
+
+@pytest.fixture(name="refusal")
+def _refusal():
+    return refusal
+
+
 @pytest.fixture
 def at_once(api):
     """Does a piece of work for each argument in a thread of its own, all let go at the same moment.

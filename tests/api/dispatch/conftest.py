@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from careloop.client import CareloopClient, Job, ProblemError
+from careloop.client import CareloopClient, Job
 from careloop.database.engine import connect
 
 NOW = datetime(2026, 7, 1, 8, tzinfo=UTC)
@@ -71,18 +71,6 @@ class Workshop:
     def stock(self) -> tuple[int, int]:
         (stock,) = self.client.pages("/v1/parts/stock", sku="PUMP")
         return stock["on_hand"], stock["reserved"]
-
-
-def refusal(call, *given, **named) -> ProblemError:
-    """The problem that a call ends with."""
-    with pytest.raises(ProblemError) as refused:
-        call(*given, **named)
-    return refused.value
-
-
-@pytest.fixture(name="refusal")
-def _refusal():
-    return refusal
 
 
 @pytest.fixture

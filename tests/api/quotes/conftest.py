@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from careloop.client import CareloopClient, ProblemError
+from careloop.client import CareloopClient
 from careloop.database.engine import connect
 
 NOW = datetime(2026, 7, 1, 8, tzinfo=UTC)
@@ -66,18 +66,6 @@ class Till:
     def rows(self, query: str) -> list[dict]:
         with connect(self.database_url) as connection:
             return connection.execute(query).fetchall()
-
-
-def refusal(call, *given, **named) -> ProblemError:
-    """The problem that a call ends with."""
-    with pytest.raises(ProblemError) as refused:
-        call(*given, **named)
-    return refused.value
-
-
-@pytest.fixture(name="refusal")
-def _refusal():
-    return refusal
 
 
 @pytest.fixture

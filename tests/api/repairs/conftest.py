@@ -8,7 +8,7 @@ from itertools import count
 import httpx
 import pytest
 
-from careloop.client import CareloopClient, ProblemError
+from careloop.client import CareloopClient
 from careloop.database.engine import connect
 
 # A Monday.
@@ -91,18 +91,6 @@ class Bench:
     def rows(self, query: str) -> list[dict]:
         with connect(self.database_url) as connection:
             return connection.execute(query).fetchall()
-
-
-def refusal(call, *given, **named) -> ProblemError:
-    """The problem that a call ends with."""
-    with pytest.raises(ProblemError) as refused:
-        call(*given, **named)
-    return refused.value
-
-
-@pytest.fixture(name="refusal")
-def _refusal():
-    return refusal
 
 
 @pytest.fixture
