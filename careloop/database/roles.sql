@@ -58,6 +58,12 @@ GRANT careloop_scoped TO careloop_api;
 GRANT USAGE ON SCHEMA service, telemetry, prediction, scheduling TO careloop_scoped;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA service TO careloop_scoped;
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.audit, service.change, service.guarded FROM careloop_scoped;
+
+-- Balances of stock are derived: a trigger of the ledger writes them, with the owner's rights.
+REVOKE UPDATE, DELETE, TRUNCATE ON service.stock_movement FROM careloop_api, careloop_scoped;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.stock FROM careloop_api, careloop_scoped;
+GRANT INSERT (warehouse_id, part_id, bin_id, min_quantity, max_quantity), UPDATE (bin_id, min_quantity, max_quantity)
+    ON service.stock TO careloop_api, careloop_scoped;
 GRANT SELECT ON ALL TABLES IN SCHEMA telemetry, prediction TO careloop_scoped;
 -- These show everybody's and know no policies.
 REVOKE SELECT ON telemetry.asset, telemetry.desired_config, telemetry.issued_command, telemetry.replay_request,
