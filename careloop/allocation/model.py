@@ -53,8 +53,8 @@ class Shelf:
     Attributes:
         key: Which part and warehouse.
         available: Pieces that are on hand and kept for nobody.
-        risk_minor: What taking the first, second, … piece costs in expected shortage. Never falling: the fewer are left,
-            the more the next one is worth. Where more are taken than it names, the last one counts.
+        risk_minor: What taking the first, second, … piece costs in expected shortage. Never falling: the fewer are
+            left, the more the next one is worth. Where more are taken than it names, the last one counts.
     """
 
     key: ShelfKey
