@@ -6,7 +6,13 @@ from careloop.cli import Command
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", nargs="?", choices=["run"], default="run", help="work until stopped (the default)")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=["run", "allocate"],
+        default="run",
+        help="run: work until stopped (the default); allocate: plan all open demand for parts once, now",
+    )
     parser.add_argument(
         "--step",
         action="store_true",
@@ -15,8 +21,10 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from scheduler.main import run, run_steps  # noqa: PLC0415 - the overview must not need the libraries
+    from scheduler.main import allocate, run, run_steps  # noqa: PLC0415 - the overview must not need the libraries
 
+    if options.action == "allocate":
+        return allocate()
     return run_steps() if options.step else run()
 
 

@@ -6,7 +6,7 @@ a duty are safe beyond that: the API refuses a second job for the same occurrenc
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from psycopg import Connection
@@ -44,6 +44,14 @@ class Duties:
     def ensure(self, name: str, every: timedelta, now: datetime) -> None:
         """Make a duty known, first due at once; a changed interval is taken over."""
         self._connection.execute(QUERIES["ensure_duty"], {"name": name, "every": every, "now": now})
+
+    def ensure_daily(self, name: str, at: time, now: datetime) -> None:
+        """Make a duty known that falls due once a day at a time of day (UTC); a changed time is taken over."""
+        first = datetime.combine(now.astimezone(UTC).date(), at, UTC)
+        if first <= now:
+            first += timedelta(days=1)
+        self.ensure(name, timedelta(days=1), first)
+        self._connection.execute(QUERIES["move_daily_duty"], {"name": name, "first": first, "now": now})
 
     def claim(self, names: list[str], now: datetime) -> Claim | None:
         """Claim the duty that has been due longest, if any.

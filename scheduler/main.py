@@ -1,5 +1,6 @@
 """Wires and runs the scheduler; the only place here that reads a clock."""
 
+import json
 import logging
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +28,7 @@ from careloop.observability.probes import Probes
 from careloop.observability.server import serving
 from careloop.observability.watchdog import Watchdog
 from careloop.stepping import Answer, serve_steps
+from scheduler.allocation.nightly import NightlyPlan
 from scheduler.assignment import WorkingRules
 from scheduler.dispatch import Dispatching
 from scheduler.due import DuePlans
@@ -57,6 +60,7 @@ def run() -> int:
             settings=settings,
             due_plans=lambda connection: DuePlans(client, connection, refresh_every),
             dispatching=_dispatching(settings, client),
+            nightly_plan=_nightly_plan(settings, client),
             owner=f"{socket.gethostname()}:{os.getpid()}",
             clock=_now,
             stop=stop,
@@ -80,6 +84,15 @@ def run() -> int:
         finally:
             ticker.shutdown(wait=True)
             runner.close()
+    return 0
+
+
+def allocate() -> int:
+    """Plan all open demand for parts once, now, and say what came of it."""
+    settings = _settings()
+    with CareloopClient(settings.api_url, settings.api_key) as client:
+        planned = _nightly_plan(settings, client).run(Instant(_now(), simulated=False))
+    print(json.dumps(asdict(planned)))
     return 0
 
 
@@ -134,6 +147,12 @@ def _dispatching(settings: SchedulerSettings, client: CareloopClient) -> Dispatc
         horizon_days=settings.scheduler_horizon_days,
     )
     return Dispatching(client, rules, timedelta(seconds=settings.scheduler_ask_again_s))
+
+
+def _nightly_plan(settings: SchedulerSettings, client: CareloopClient) -> NightlyPlan:
+    return NightlyPlan(
+        client, time_limit_s=settings.scheduler_allocation_limit_s, gap=settings.scheduler_allocation_gap
+    )
 
 
 def _migrated_connection(settings: SchedulerSettings) -> Connection[Any]:

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from careloop.observability.metrics import LONG_SECONDS
+from scheduler.allocation.nightly import Planned
 from scheduler.dispatch import Tally
 
 
@@ -42,6 +43,20 @@ class SchedulerMetrics:
             "Jobs left waiting at the latest dispatch, for a part, a technician or an appointment",
             registry=registry,
         )
+        self._demands = Counter(
+            "careloop_scheduler_demands_planned_total",
+            "Demands for parts planned together, by result",
+            ["result"],
+            registry=registry,
+        )
+        self._saved = Gauge(
+            "careloop_scheduler_plan_saved_minor",
+            "What the latest plan of all demand costs less than one answer after the other, in minor units",
+            registry=registry,
+        )
+        self._gap = Gauge(
+            "careloop_scheduler_plan_gap", "How far above the proven bound the latest plan is", registry=registry
+        )
 
     def leads(self, leads: bool) -> None:
         """Whether this process leads."""
@@ -62,3 +77,10 @@ class SchedulerMetrics:
         self._dispatched.inc(tally.jobs_dispatched)
         self._reserved.inc(tally.parts_reserved)
         self._waiting.set(tally.jobs_waiting)
+
+    def planned(self, planned: Planned) -> None:
+        """All demand was planned together."""
+        self._demands.labels("applied").inc(planned.applied)
+        self._demands.labels("refused").inc(planned.refused)
+        self._saved.set(planned.saved_minor)
+        self._gap.set(planned.gap)

@@ -5,6 +5,11 @@ ON CONFLICT (name) DO UPDATE
     SET every = excluded.every, next_run_at = least(scheduling.duty.next_run_at, excluded.next_run_at + excluded.every)
     WHERE scheduling.duty.every <> excluded.every
 
+-- name: move_daily_duty
+UPDATE scheduling.duty SET next_run_at = %(first)s
+WHERE name = %(name)s AND next_run_at > %(now)s
+  AND (next_run_at AT TIME ZONE 'UTC')::time <> (%(first)s AT TIME ZONE 'UTC')::time
+
 -- name: claim_duty
 -- Due times are compared with the caller's now, leases with the server's clock: a lease says who is alive, and only one
 -- clock may judge that. A due time more than two intervals ahead was written by a clock that has been put back since.

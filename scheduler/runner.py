@@ -14,6 +14,7 @@ from careloop.database.engine import connect
 from careloop.errors import CareloopError
 from careloop.logs import log_context
 from careloop.observability.watchdog import Heartbeat
+from scheduler.allocation.nightly import NightlyPlan
 from scheduler.dispatch import Dispatching
 from scheduler.due import DuePlans
 from scheduler.duties import Claim, Duties
@@ -24,6 +25,7 @@ from scheduler.settings import SchedulerSettings
 
 PLANS = "scheduler.plans"
 DISPATCH = "scheduler.dispatch"
+ALLOCATION = "scheduler.allocation"
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ class Runner:
         settings: Of the process.
         due_plans: Makes the duty `plans` on a database connection.
         dispatching: The duty `dispatch`.
+        nightly_plan: The duty `allocation`.
         owner: Says who in the table of duties.
         clock: Gives the time.
         stop: Set when the process is to end; a duty under way stops after the job in hand.
@@ -58,6 +61,7 @@ class Runner:
         settings: SchedulerSettings,
         due_plans: Callable[[Connection[Any]], DuePlans],
         dispatching: Dispatching,
+        nightly_plan: NightlyPlan,
         owner: str,
         clock: Callable[[], datetime],
         stop: threading.Event,
@@ -68,6 +72,7 @@ class Runner:
         self._settings = settings
         self._due_plans = due_plans
         self._dispatching = dispatching
+        self._nightly_plan = nightly_plan
         self._owner = owner
         self._clock = clock
         self._stop = stop
@@ -127,7 +132,7 @@ class Runner:
 
     def _work_one(self) -> bool:
         session = self._open_session()
-        claim = session.duties.claim([PLANS, DISPATCH], self._clock())
+        claim = session.duties.claim([PLANS, DISPATCH, ALLOCATION], self._clock())
         if claim is None:
             return False
         self._lost.clear()
@@ -159,6 +164,8 @@ class Runner:
             self._metrics.made(made)
             if made:
                 log.info("%d jobs made for plans", made)
+        elif claim.name == ALLOCATION:
+            self._metrics.planned(self._nightly_plan.run(instant))
         else:
             tally = self._dispatching.run(instant, self._stopping)
             self._metrics.dispatched(tally)
@@ -177,6 +184,7 @@ class Runner:
             now = self._clock()
             duties.ensure(PLANS, timedelta(seconds=self._settings.scheduler_plans_every_s), now)
             duties.ensure(DISPATCH, timedelta(seconds=self._settings.scheduler_dispatch_every_s), now)
+            duties.ensure_daily(ALLOCATION, self._settings.scheduler_allocation_at, now)
         return self._session
 
     def _drop_session(self) -> None:

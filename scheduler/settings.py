@@ -30,6 +30,14 @@ class SchedulerSettings(DatabaseSettings, ApiClientSettings):
     )
     scheduler_horizon_days: int = Field(28, ge=1, le=365, description="how many days ahead appointments are made")
 
+    scheduler_allocation_at: time = Field(time(2), description="when all open demand for parts is planned, UTC")
+    scheduler_allocation_limit_s: float = Field(
+        60.0, gt=0, le=3600, description="how long a better plan of all demand is searched, in seconds"
+    )
+    scheduler_allocation_gap: float = Field(
+        0.005, ge=0, le=1, description="a plan is good enough this far above the proven bound, as a part of it"
+    )
+
     @model_validator(mode="after")
     def _opens_before_it_closes(self) -> Self:
         if self.scheduler_work_opens >= self.scheduler_work_closes:

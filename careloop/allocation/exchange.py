@@ -1,4 +1,4 @@
-"""What the desk and the nightly plan hand each other, as JSON: `GET /v1/allocation/snapshot`, `POST /v1/allocation/plans`."""
+"""What the desk and the nightly plan hand each other as JSON: `/v1/allocation/snapshot` and `/v1/allocation/plans`."""
 
 from dataclasses import dataclass
 from datetime import datetime

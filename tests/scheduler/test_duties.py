@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
 
 import pytest
 from psycopg import Connection
@@ -134,6 +135,21 @@ def test_a_changed_interval_takes_effect_at_once(connection: Connection) -> None
     duties.finish(claim, NOON)
     duties.ensure("d", MINUTE, NOON)
     assert duties.claim(["d"], NOON + MINUTE) is not None
+
+
+def test_a_daily_duty_falls_due_at_its_time_and_a_changed_time_is_taken_over(connection: Connection) -> None:
+    duties = Duties(connection, "one", LONG)
+    duties.ensure_daily("d", clock_time(2), NOON)
+    assert duties.claim(["d"], NOON) is None
+    night = datetime(2026, 1, 2, 2, tzinfo=UTC)
+    first = duties.claim(["d"], night)
+    assert first is not None
+    assert first.due_at == night
+    assert duties.finish(first, night + MINUTE)
+    duties.ensure_daily("d", clock_time(14), NOON + timedelta(days=1))
+    afternoon = duties.claim(["d"], datetime(2026, 1, 2, 14, 1, tzinfo=UTC))
+    assert afternoon is not None
+    assert afternoon.due_at == datetime(2026, 1, 2, 14, tzinfo=UTC)
 
 
 def test_other_services_duties_are_left_alone(connection: Connection) -> None:

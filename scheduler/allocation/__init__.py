@@ -1,0 +1,1 @@
+"""All open demand for parts, planned together each night."""
