@@ -244,7 +244,7 @@ class CareloopClient:
         """Close the connections."""
         self._http.close()
 
-    # The walls: four verbs --------------------------------------------------------------------
+    # The walls: the verbs ----------------------------------------------------------------------
 
     def get(self, path: str, *, now: datetime | None = None, **query: object) -> Any:
         """GET one resource; query values of None are left out."""
@@ -282,6 +282,14 @@ class CareloopClient:
     def patch(self, path: str, body: Mapping[str, Any], *, version: int, now: datetime | None = None) -> Any:
         """PATCH the version one has seen; 412 when somebody else was faster."""
         return self._call("PATCH", path, now=now, body=body, headers={"If-Match": f'"{version}"'})
+
+    def put(self, path: str, body: Mapping[str, Any], *, now: datetime | None = None) -> Any:
+        """PUT what is to hold from now on; doing it again changes nothing."""
+        return self._call("PUT", path, now=now, body=body)
+
+    def delete(self, path: str, *, now: datetime | None = None) -> None:
+        """DELETE; 404 when it is not there."""
+        self._call("DELETE", path, now=now)
 
     def _call(self, method: str, path: str, **request: Any) -> Any:
         response = self._send(method, path, **request)
