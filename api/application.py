@@ -75,6 +75,7 @@ from api.repairs.service import follow_quote
 from api.repairs.service import run_due as mark_late_repairs
 from api.repairs.workshop import keep_parts_that_came
 from api.reports.routes import router as reports
+from api.reservations.routes import router as reservations
 from api.satisfaction.routes import open_router as satisfaction_by_link
 from api.satisfaction.routes import router as satisfaction
 from api.satisfaction.rules import Survey
@@ -82,6 +83,7 @@ from api.satisfaction.service import run_due as ask_for_satisfaction
 from api.sla.calendars import run_due as take_holidays
 from api.sla.routes import router as sla
 from api.sla.service import run_due as follow_calendars
+from api.stock.routes import router as stock_of_parts
 from api.telemetry.routes import router as telemetry
 from api.tickets.collection_routes import router as ticket_lists
 from api.tickets.routes import router as tickets
@@ -89,6 +91,7 @@ from api.timeline.routes import router as timeline
 from api.visits.catalogue import router as procedures
 from api.visits.routes import open_router as visit_links
 from api.visits.routes import router as visits
+from api.warehouses.routes import router as warehouses
 from api.warranty.policies import run_due as derive_warranties
 from api.warranty.routes import router as warranty
 from careloop import __version__
@@ -120,6 +123,10 @@ ROUTERS = (
     alerts,
     file_upload,
     files,
+    warehouses,
+    # Lists below /v1/parts before /v1/parts/{sku}.
+    reservations,
+    stock_of_parts,
     parts,
     warranty,
     sla,

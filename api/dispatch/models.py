@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.conventions.models import Answer, Body, Id, Name, Serial, Text, Time
 from api.dispatch.rules import Outcome
-from api.parts.models import Reservation
+from api.reservations.models import Reservation
 
 Names = Annotated[list[Name], Field(min_length=1, max_length=200)]
 Minutes = Annotated[int, Field(ge=1, le=1440)]

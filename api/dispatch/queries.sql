@@ -151,12 +151,13 @@ SELECT j.job_id, j.asset_id, a.serial, coalesce(s.territory, 'default') AS terri
                  FROM service.job_part jp JOIN service.part p USING (part_id)
                  WHERE jp.job_id = j.job_id), '[]') AS parts,
        coalesce((SELECT jsonb_agg(jsonb_build_object(
-                        'reservation_id', r.reservation_id, 'job_id', r.job_id, 'sku', p.sku, 'warehouse', w.code,
+                        'reservation_id', r.reservation_id, 'job_id', r.job_id, 'sku', p.sku,
+                        'warehouse', service.warehouse_code(r.warehouse_id), 'ticket_id', r.ticket_id,
+                        'demand_id', r.demand_id, 'place', r.place,
                         'quantity', r.quantity, 'state', r.state, 'available_at', r.available_at,
                         'created_at', r.created_at, 'version', r.version) ORDER BY r.reservation_id)
                  FROM service.reservation r
                  JOIN service.part p USING (part_id)
-                 JOIN service.warehouse w USING (warehouse_id)
                  WHERE r.job_id = j.job_id AND r.state <> 'released'), '[]') AS reservations,
        (SELECT jsonb_build_object('visit_id', v.visit_id, 'job_id', v.job_id, 'technician_id', v.technician_id,
                                   'starts_at', v.starts_at, 'ends_at', v.ends_at, 'state', v.state)

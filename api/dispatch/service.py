@@ -18,7 +18,7 @@ from api.dispatch.models import Dispatch, Job, NewJob
 from api.dispatch.repository import SQL, get_job, row
 from api.dispatch.rules import Action
 from api.dispatch.technicians import give_to_partner
-from api.parts.service import consume_for_job, release_for_job
+from api.reservations.service import adopt, consume_for_job, release_for_job
 from api.sla import service as sla
 from api.tickets import rules as ticket_rules
 from api.tickets.service import move_ticket
@@ -64,6 +64,7 @@ async def _job_of_ticket(call: Call, ticket_id: int) -> tuple[DictRow, bool]:
     made = await _required(call, "insert_job_of_ticket", {"ticket_id": ticket_id, "now": call.now})
     values = {"ticket_id": ticket_id, "job_id": made["job_id"]}
     await call.connection.execute(SQL["insert_parts_of_ticket"], values)
+    await adopt(call, ticket_id, made["job_id"])
     return await get_job(call, made["job_id"]), True
 
 

@@ -1,1 +1,1 @@
-"""Parts, warehouses, stock, and parts kept for jobs."""
+"""Parts: the catalogue."""

@@ -12,12 +12,13 @@ from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.dispatch.models import NewJob
 from api.dispatch.service import admit, create_job
-from api.parts.models import NewReservation
-from api.parts.service import part_of_field, reserve, settle
+from api.parts.service import part_of_field
 from api.repairs.models import Exchange, Finish, NewCost, PartsOrder, WantedPart
 from api.repairs.moving import begin, move, require_paid
 from api.repairs.repository import SQL, add_cost, get_repair, locked, row, rows, today_of
 from api.repairs.service import add_labour
+from api.reservations.models import NewReservation
+from api.reservations.service import reserve, settle
 from api.tickets.service import append_event
 from api.warranty.models import NewPurchase
 from api.warranty.policies import decide_purchase, derive_if_pending, submit_purchase

@@ -20,10 +20,11 @@ from api.escalation.service import open_by_hand
 from api.files.service import get_content, store_file
 from api.outcomes.models import NewFailure, NewReplacement
 from api.outcomes.service import lock_facts, record_failure, record_replacement
-from api.parts.models import NewReservation
-from api.parts.service import part_of_field, reserve
+from api.parts.service import part_of_field
 from api.quotes.charges import charge
 from api.quotes.payment_models import NewCharge
+from api.reservations.models import NewReservation
+from api.reservations.service import reserve
 from api.tickets.models import TicketChange
 from api.tickets.repository import append_event, get_ticket
 from api.tickets.service import change_ticket

@@ -6,11 +6,13 @@ from typing import Any, Literal
 from psycopg.rows import DictRow
 
 from api.conventions.call import Call
+from api.conventions.positions import Position
 from api.conventions.problems import Problem
 from api.dispatch import service as dispatch
 from api.files.service import attach, require_file
-from api.parts.rules import Position
-from api.parts.service import move_pieces, part_of_field, settle_pieces
+from api.parts.service import part_of_field
+from api.reservations.service import move_pieces, settle_pieces
+from api.stock.service import Cause
 from api.tickets.service import append_event, require_component
 from api.visits import rules
 from api.visits.appointments import tell_failed
@@ -287,5 +289,5 @@ async def _move_part(call: Call, locked: Locked, part: DictRow, body: NewVisitPa
             detail = f"{pieces} of {body.sku} were taken for job {job_id}; {body.quantity} cannot come back"
             raise Problem.conflict("not-taken", detail)
     kind: Literal["consume", "return"] = "consume" if body.kind == "used" else "return"
-    cause = f"visit:{locked.visit_id}"
-    return await move_pieces(call, body.sku, body.warehouse, body.quantity, kind=kind, cause=cause)
+    cause, ticket_id = Cause.of("visit", locked.visit_id), locked.visit["ticket_id"]
+    return await move_pieces(call, body.sku, body.warehouse, body.quantity, kind=kind, cause=cause, ticket_id=ticket_id)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
+from api.conventions.positions import Position, great_circle_km
 from api.conventions.states import StateMachine
-from api.parts.rules import Position, great_circle_km
 
 NOTES = """
 `planned` is a proposed appointment, `started` is on site. What the whole does to the visit comes from its job: `finish`

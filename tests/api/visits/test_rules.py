@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from api.conventions.positions import Position
 from api.dispatch.rules import OPEN_VISIT_STATES, VISIT_STATES
-from api.parts.rules import Position
 from api.visits import rules
 from api.visits.rules import Entry, misfit_of_entry
 

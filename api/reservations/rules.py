@@ -4,32 +4,16 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
-WarehouseKind = Literal["central", "partner", "van"]
+from api.conventions.positions import Position, great_circle_km
 
-# A van is at the door already; a partner is around the corner; the central warehouse is for everybody.
+# A van is at the door already; a partner is around the corner; the central warehouse is for everybody. From
+# repair centres and quarantine nothing is given to a job.
 NEARNESS_OF_KIND: dict[str, int] = {"van": 0, "partner": 1, "central": 2}
 
-# Mean radius of the Earth, IUGG 1980.
-EARTH_RADIUS_KM = 6371.0088
-
 
 @dataclass(frozen=True)
-class Position:
-    """A point on the Earth, in degrees."""
-
-    latitude: float
-    longitude: float
-
-    @classmethod
-    def of(cls, latitude: float | None, longitude: float | None) -> "Position | None":
-        """The position, when both coordinates are known."""
-        return None if latitude is None or longitude is None else cls(latitude, longitude)
-
-
-@dataclass(frozen=True)
-class Place:
+class Destination:
     """Where a part is needed."""
 
     territory: str
@@ -59,17 +43,7 @@ class Candidate:
     available: int
 
 
-def great_circle_km(one: Position, other: Position) -> float:
-    """Distance over the Earth taken as a sphere, by the haversine formula (R. W. Sinnott, Sky & Telescope 68, 1984)."""
-    latitude, latitude_other = math.radians(one.latitude), math.radians(other.latitude)
-    half_north = (latitude_other - latitude) / 2
-    half_east = math.radians(other.longitude - one.longitude) / 2
-    chord = math.sin(half_north) ** 2 + math.cos(latitude) * math.cos(latitude_other) * math.sin(half_east) ** 2
-    # Rounding can push the chord of antipodes a hair above 1.
-    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, chord)))
-
-
-def best_warehouse(candidates: Iterable[Candidate], place: Place, quantity: int) -> Candidate | None:
+def best_warehouse(candidates: Iterable[Candidate], place: Destination, quantity: int) -> Candidate | None:
     """The warehouse to take a part from, or None when no single one has enough.
 
     One of the site's territory before any other; there a van before a partner before a central warehouse. From other
@@ -80,7 +54,7 @@ def best_warehouse(candidates: Iterable[Candidate], place: Place, quantity: int)
     return min(enough, key=lambda candidate: _preference(candidate, place), default=None)
 
 
-def _preference(candidate: Candidate, place: Place) -> tuple[bool, tuple[float, ...], int, str]:
+def _preference(candidate: Candidate, place: Destination) -> tuple[bool, tuple[float, ...], int, str]:
     away = candidate.territory != place.territory
     known = candidate.position is not None and place.position is not None
     distance_km = math.inf
@@ -92,15 +66,17 @@ def _preference(candidate: Candidate, place: Place) -> tuple[bool, tuple[float, 
     return away, order, -candidate.available, candidate.code
 
 
-def available_at(candidate: Candidate, place: Place, now: datetime) -> datetime:
+def available_at(candidate: Candidate, place: Destination, now: datetime) -> datetime:
     """When the part can be at the site: at once from the same territory, else after the transfer."""
     if candidate.territory == place.territory:
         return now
     return now + timedelta(days=candidate.transfer_days)
 
 
-def why_not(on_hand: int, reserved: int, quantity: int) -> str:
+def why_not(on_hand: int, reserved: int, quantity: int, kind: str = "central") -> str:
     """Why a warehouse can't give a part, in words for a dispatcher."""
+    if on_hand and kind not in NEARNESS_OF_KIND:
+        return f"{on_hand} on hand, but a {kind.replace('_', ' ')} gives nothing to jobs; transfer them first"
     if on_hand == 0:
         return "none on hand"
     if reserved == on_hand:

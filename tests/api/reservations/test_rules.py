@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.parts.rules import Candidate, Place, Position, available_at, best_warehouse, great_circle_km, why_not
+from api.conventions.positions import Position, great_circle_km
+from api.reservations.rules import Candidate, Destination, available_at, best_warehouse, why_not
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 BERLIN = Position(52.52, 13.405)
 MUNICH = Position(48.137, 11.575)
 HAMBURG = Position(53.551, 9.994)
-NORTH = Place("north", None)
+NORTH = Destination("north", None)
 
 
 def candidate(code: str, **fields) -> Candidate:
@@ -18,7 +19,7 @@ def candidate(code: str, **fields) -> Candidate:
     return Candidate(warehouse_id=1, code=code, **given)
 
 
-def choose(*candidates: Candidate, place: Place = NORTH, quantity: int = 1) -> str | None:
+def choose(*candidates: Candidate, place: Destination = NORTH, quantity: int = 1) -> str | None:
     best = best_warehouse(candidates, place, quantity)
     return best and best.code
 
@@ -39,14 +40,14 @@ def test_in_the_territory_a_van_comes_before_a_partner_before_the_central_wareho
 
 def test_the_territory_comes_before_everything_else() -> None:
     near = candidate("NEAR", kind="van", territory="south", position=BERLIN, transfer_days=0)
-    assert choose(near, candidate("HOME"), place=Place("north", BERLIN)) == "HOME"
+    assert choose(near, candidate("HOME"), place=Destination("north", BERLIN)) == "HOME"
 
 
 def test_from_elsewhere_the_nearest_by_great_circle() -> None:
     munich = candidate("M", territory="south", position=MUNICH, transfer_days=0)
     hamburg = candidate("H", territory="west", position=HAMBURG, transfer_days=9)
     nowhere = candidate("N", territory="east", transfer_days=0)
-    assert choose(nowhere, munich, hamburg, place=Place("north", BERLIN)) == "H"
+    assert choose(nowhere, munich, hamburg, place=Destination("north", BERLIN)) == "H"
 
 
 def test_without_positions_the_fewest_transfer_days() -> None:

@@ -97,7 +97,7 @@ def test_the_ledger_moves_with_the_balance(stores) -> None:
     stores.client.post(f"/v1/parts/reservations/{reservation['reservation_id']}/consume", {})
     lines = list(stores.client.pages("/v1/parts/movements", sku="PUMP", warehouse="HUB"))
     moved = [(line["kind"], line["on_hand_change"], line["reserved_change"]) for line in lines]
-    assert moved == [("receipt", 5, 0), ("adjust", -2, 0), ("reserve", 0, 1), ("consume", -1, -1)]
+    assert moved == [("receipt", 5, 0), ("count", -2, 0), ("reserve", 0, 1), ("consume", -1, -1)]
     assert stores.balance("HUB") == (2, 0, 2)
     assert list(stores.client.pages("/v1/parts/movements", warehouse="OTHER")) == []
 

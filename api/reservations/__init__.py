@@ -1,0 +1,1 @@
+"""Parts kept for jobs and cases."""
