@@ -1,42 +1,30 @@
 """Fills a database as large as a large maker's desk, and asks one API process over HTTP as its users do."""
 
-import asyncio
 import json
 import random
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
-from psycopg import AsyncConnection
-from psycopg.rows import dict_row
-
-from api.access.models import NewApiKey
-from api.access.service import create_key
 from bench.api import bare, desk
 from bench.api.desk import Size
 from bench.api.load import Ask, median, mixed, rate
 from bench.api.wire import Asked, request
 from bench.own_database import own_database
+from bench.served import served_api, wait_for
 from careloop.database.engine import connect
 from careloop.database.migrations import migrate, require_migrated
-from careloop.database.roles import create_service_login, create_service_roles
-from careloop.errors import CareloopError
 from careloop.stack.ports import free_port
-from careloop.stack.process import ServiceProcess
 
 SEED = 4
 # Of creating, the API and the bare route in turn, so that the machine's moods meet both.
 ROUNDS = 5
 ROUND_S = 4.0
-READY_WITHIN_S = 60.0
 RATE_S = 5.0
 
 
@@ -77,7 +65,7 @@ def run(
             connection.execute(bare.TABLE)
         figures: dict[str, Any] = {"engine": str(engine), "load_seconds": round(time.monotonic() - began, 1)}
         figures |= _counts(url)
-        with _api(url) as (host, key), _bare(url) as bare_host:
+        with served_api(url, "agent") as (host, key), _bare(url) as bare_host:
             asks = _asks(host, key, figures["assets"], now)
             for ask in asks.values():
                 # The first answers are slower: statements are prepared, pages read.
@@ -107,62 +95,12 @@ def _counts(url: str) -> dict[str, int]:
 
 
 @contextmanager
-def _api(url: str) -> Iterator[tuple[str, str]]:
-    """One `careloop api` process with the rights of the API only; its address and a key."""
-    login, password = "careloop_api_bench", "bench-only"
-    with connect(url) as connection:
-        create_service_roles(connection)
-        create_service_login(connection, "api", login, password)
-    parts = urlsplit(url)
-    place = f"{login}:{password}@{parts.hostname}:{parts.port}"
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="careloop-bench-") as name:
-        environment = {
-            "PATH": "/usr/bin:/bin",
-            "CARELOOP_DATABASE_URL": urlunsplit(parts._replace(netloc=place)),
-            "CARELOOP_API_PORT": str(port),
-            "CARELOOP_LOG_LEVEL": "WARNING",
-        }
-        log_file = Path(name) / "api.log"
-        process = ServiceProcess("api", [sys.executable, "-m", "careloop", "api"], environment, log_file)
-        process.start()
-        try:
-            try:
-                _wait_for(f"http://127.0.0.1:{port}/ready")
-            except CareloopError as error:
-                raise CareloopError(f"{error}; its log: {log_file.read_text(encoding='utf-8')[-2000:]}") from error
-            yield f"127.0.0.1:{port}", asyncio.run(_key(url))
-        finally:
-            process.stop()
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + READY_WITHIN_S
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - an address on this machine, made here
-                return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise CareloopError(f"{url} did not answer within {READY_WITHIN_S:g} s") from error
-            time.sleep(0.1)
-
-
-async def _key(url: str) -> str:
-    async with await AsyncConnection.connect(url, row_factory=dict_row) as connection:
-        key, _ = await create_key(
-            connection, NewApiKey(name=f"bench-{time.time_ns()}", role="agent"), datetime.now(UTC)
-        )
-    return key
-
-
-@contextmanager
 def _bare(url: str) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "bench.api.bare", url, str(port)]
     with subprocess.Popen(command) as process:
         try:
-            _wait_for(f"http://127.0.0.1:{port}/openapi.json")
+            wait_for(f"http://127.0.0.1:{port}/openapi.json")
             yield f"127.0.0.1:{port}"
         finally:
             process.terminate()
