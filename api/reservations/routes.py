@@ -9,7 +9,7 @@ from api.conventions.models import Id
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
 from api.conventions.roles import FIELD, STAFF
-from api.reservations import service
+from api.reservations import repository, service, travelling
 from api.reservations.models import NewReservation, Reservation, ReservationState
 
 router = APIRouter(prefix="/v1/parts/reservations", tags=["parts"], route_class=CallRoute, responses=RESPONSES)
@@ -41,14 +41,14 @@ async def list_reservations(
     states = [state] if state else ALL_STATES
     parameters = {**page.parameters, "job_id": job_id, "ticket_id": ticket_id, "states": states}
     of = "_of_ticket" if ticket_id is not None else "" if job_id is None else "_of_job"
-    rows = await (await call.connection.execute(service.SQL[f"list_reservations{of}"], parameters)).fetchall()
+    rows = await (await call.connection.execute(repository.SQL[f"list_reservations{of}"], parameters)).fetchall()
     return Page[Reservation].model_validate(page.page(rows, "reservation_id"))
 
 
 @router.get("/{reservation_id}", dependencies=EVERYBODY)
 async def get_reservation(reservation_id: Id, call: CurrentCall) -> Reservation:
     """One reservation."""
-    return Reservation(**await service.get_reservation(call, reservation_id))
+    return Reservation(**await repository.get_reservation(call, reservation_id))
 
 
 @router.post("/{reservation_id}/release", dependencies=STORES)
@@ -60,7 +60,7 @@ async def release_reservation(reservation_id: Id, call: CurrentCall) -> Reservat
 @router.post("/{reservation_id}/issue", dependencies=USERS_OF_PARTS)
 async def issue_reservation(reservation_id: Id, call: CurrentCall) -> Reservation:
     """Hand a part out to the technician."""
-    return Reservation(**await service.issue(call, reservation_id))
+    return Reservation(**await travelling.issue(call, reservation_id))
 
 
 @router.post("/{reservation_id}/consume", dependencies=USERS_OF_PARTS)

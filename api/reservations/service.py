@@ -5,7 +5,7 @@ another.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from psycopg.rows import DictRow
 
@@ -15,30 +15,17 @@ from api.conventions.problems import Problem
 from api.parts.service import part_of_field
 from api.reservations import rules
 from api.reservations.models import NewReservation
+from api.reservations.repository import SQL, get_reservation, locked, post
+from api.reservations.repository import row as fetch
 from api.stock import service as stock
 from api.stock.service import Cause, Entry, Place
 from api.warehouses.service import warehouse_of_field
-from careloop.database.queries import load_queries
-
-SQL = load_queries("api.reservations")
 
 Ending = Literal["consumed", "released"]
 
 # Jobs that need no part any more, and jobs that somebody is on the way with, relying on the part.
 ENDED_JOB_STATES = frozenset({"completed", "cancelled"})
 GIVEN_OUT_JOB_STATES = frozenset({"dispatched", "in_progress"})
-
-
-async def get_reservation(call: Call, reservation_id: int) -> DictRow:
-    """One reservation.
-
-    Raises:
-        Problem: 404.
-    """
-    row = await _row(call, "get_reservation", {"reservation_id": reservation_id})
-    if row is None:
-        raise Problem.not_found("reservation", reservation_id)
-    return row
 
 
 # Keeping ------------------------------------------------------------------------------------------
@@ -55,13 +42,13 @@ async def reserve(call: Call, body: NewReservation) -> tuple[DictRow, bool]:
             quantity, or when no warehouse has enough (`no-stock`, with the reason of each and the part's lead time).
     """
     part = await part_of_field(call, body.sku)
-    job = await _row(call, "lock_job", {"job_id": body.job_id})
+    job = await fetch(call, "lock_job", {"job_id": body.job_id})
     if job is None:
         raise Problem.bad_field("body.job_id", f"there is no job {body.job_id}")
     if job["state"] in ENDED_JOB_STATES:
         raise Problem.conflict("job-ended", f"job {body.job_id} is {job['state']}; it needs no part any more")
     key = {"job_id": body.job_id, "part_id": part["part_id"]}
-    there = await _row(call, "open_reservation", key)
+    there = await fetch(call, "open_reservation", key)
     if there is not None:
         if there["quantity"] != body.quantity:
             number = there["reservation_id"]
@@ -83,7 +70,7 @@ async def _reserve_best(call: Call, job: DictRow, part: DictRow, quantity: int) 
         best = rules.best_warehouse([_candidate(row) for row in rows], place, quantity)
         if best is None:
             raise await _no_stock(call, part, quantity)
-        shelf = await _row(call, "lock_shelf", {"part_id": part["part_id"], "warehouse_id": best.warehouse_id})
+        shelf = await fetch(call, "lock_shelf", {"part_id": part["part_id"], "warehouse_id": best.warehouse_id})
         if shelf is not None and shelf["available"] >= quantity:
             break
     return await reserve_at(
@@ -136,7 +123,7 @@ async def reserve_at(
         "available_at": available_at,
         "now": call.now,
     }
-    made = await _row(call, "insert_reservation", values)
+    made = await fetch(call, "insert_reservation", values)
     if made is None:
         raise LookupError("insert_reservation returned no row")
     number: int = made["reservation_id"]
@@ -179,79 +166,6 @@ async def _no_stock(call: Call, part: DictRow, quantity: int) -> Problem:
     )
 
 
-# Moving while kept --------------------------------------------------------------------------------
-
-
-async def ship(
-    call: Call, reservation_id: int, to_warehouse_id: int, cause: Cause, *, expected_at: datetime
-) -> DictRow:
-    """Send the pieces of a reservation to another warehouse; they stay kept on their way.
-
-    Returns:
-        The reservation, as `get_reservation`.
-
-    Raises:
-        Problem: 404; 409 when it is ended, handed out or on its way already.
-    """
-    row = await _locked(call, reservation_id)
-    _require_place(row, "reserved")
-    source = Place("reserved", row["warehouse_id"])
-    entry = Entry(row["part_id"], row["quantity"], "transfer_out", source, Place("transit", to_warehouse_id))
-    await _post(call, row, entry, cause)
-    return await _moved(call, row, "transit", to_warehouse_id, expected_at)
-
-
-async def arrive(call: Call, reservation_id: int, cause: Cause) -> bool:
-    """Take in the pieces of a reservation that were sent; whether they are still kept, else the caller frees them.
-
-    Raises:
-        Problem: 404; 409 when they are not on their way.
-    """
-    row = await _locked(call, reservation_id)
-    if row["state"] != "reserved":
-        return False
-    _require_place(row, "transit")
-    target = Place("reserved", row["warehouse_id"])
-    entry = Entry(row["part_id"], row["quantity"], "transfer_in", Place("transit", row["warehouse_id"]), target)
-    await _post(call, row, entry, cause)
-    await _moved(call, row, "reserved", row["warehouse_id"], call.now)
-    return True
-
-
-async def issue(call: Call, reservation_id: int) -> DictRow:
-    """Hand the pieces of a reservation out to the technician; doing it again changes nothing.
-
-    Raises:
-        Problem: 404; 409 when it is ended, or on its way.
-    """
-    row = await _locked(call, reservation_id)
-    if row["state"] == "reserved" and row["place"] == "issued":
-        return await get_reservation(call, reservation_id)
-    _require_place(row, "reserved")
-    where = row["warehouse_id"]
-    entry = Entry(row["part_id"], row["quantity"], "issue", Place("reserved", where), Place("issued", where))
-    await _post(call, row, entry, Cause.of("reservation", reservation_id))
-    return await _moved(call, row, "issued", where, None)
-
-
-def _require_place(row: DictRow, place: str) -> None:
-    number = row["reservation_id"]
-    if row["state"] != "reserved":
-        detail = f"reservation {number} is {row['state']} already"
-        raise Problem.conflict("reservation-ended", detail, state=row["state"])
-    if row["place"] != place:
-        words = {"reserved": "on the shelf", "transit": "on its way", "issued": "handed out"}
-        detail = f"reservation {number} is {words[row['place']]}, not {words[place]}"
-        raise Problem.conflict("reservation-elsewhere", detail, place=row["place"])
-
-
-async def _moved(call: Call, row: DictRow, place: str, warehouse_id: int, at: datetime | None) -> DictRow:
-    number: int = row["reservation_id"]
-    values = {"reservation_id": number, "place": place, "warehouse_id": warehouse_id, "available_at": at}
-    await call.connection.execute(SQL["move_reservation"], values)
-    return await get_reservation(call, number)
-
-
 # Ending -------------------------------------------------------------------------------------------
 
 
@@ -262,11 +176,11 @@ async def settle(call: Call, reservation_id: int, state: Ending) -> DictRow:
         Problem: 404; 409 when it was ended the other way, when a part would be taken away from a visit, or when it is
             used while on its way.
     """
-    owner = await _row(call, "job_of_reservation", {"reservation_id": reservation_id})
+    owner = await fetch(call, "job_of_reservation", {"reservation_id": reservation_id})
     if owner is None:
         raise Problem.not_found("reservation", reservation_id)
-    job = await _row(call, "lock_job", owner) if owner["job_id"] is not None else None
-    row = await _locked(call, reservation_id)
+    job = await fetch(call, "lock_job", owner) if owner["job_id"] is not None else None
+    row = await locked(call, reservation_id)
     if row["job_id"] != owner["job_id"]:
         detail = f"reservation {reservation_id} became job {row['job_id']}'s this moment; try again"
         raise Problem.conflict("reservation-moved", detail, job_id=row["job_id"])
@@ -319,7 +233,7 @@ async def settle_pieces(call: Call, job_id: int, reservation_id: int, quantity: 
     Raises:
         Problem: 422 for a reservation of another job; 409 when it is ended, on its way or holds fewer.
     """
-    row = await _row(call, "lock_reservation", {"reservation_id": reservation_id})
+    row = await fetch(call, "lock_reservation", {"reservation_id": reservation_id})
     if row is None or row["job_id"] != job_id:
         raise Problem.bad_field("body.reservation_id", f"job {job_id} has no reservation {reservation_id}")
     if row["state"] != "reserved" or row["quantity"] < quantity:
@@ -333,7 +247,7 @@ async def settle_pieces(call: Call, job_id: int, reservation_id: int, quantity: 
         await _settle(call, row, state)
         return row
     values = {"reservation_id": reservation_id, "quantity": quantity, "state": state}
-    split = await _row(call, "split_reservation", values)
+    split = await fetch(call, "split_reservation", values)
     if split is None:
         raise LookupError(f"reservation {reservation_id} could not be split although it is locked")
     await _post_end(call, {**row, "quantity": quantity, "reservation_id": split["reservation_id"]}, state)
@@ -377,18 +291,11 @@ async def move_pieces(
 
 async def _settle_all(call: Call, query: str, owner: dict[str, int], state: Ending) -> None:
     if "job_id" in owner:
-        await _row(call, "lock_job", owner)
+        await fetch(call, "lock_job", owner)
     for found in await (await call.connection.execute(SQL[query], owner)).fetchall():
-        row = await _locked(call, found["reservation_id"])
+        row = await locked(call, found["reservation_id"])
         if row["state"] == "reserved":
             await _settle(call, row, "released" if row["place"] == "transit" else state)
-
-
-async def _locked(call: Call, reservation_id: int) -> DictRow:
-    row = await _row(call, "lock_reservation", {"reservation_id": reservation_id})
-    if row is None:
-        raise Problem.not_found("reservation", reservation_id)
-    return row
 
 
 async def _settle(call: Call, row: DictRow, state: Ending) -> None:
@@ -409,14 +316,4 @@ async def _post_end(call: Call, row: DictRow, state: Ending) -> None:
     else:
         back: Literal["release", "return"] = "release" if row["place"] == "reserved" else "return"
         entry = Entry(row["part_id"], row["quantity"], back, source, Place("free", where))
-    await _post(call, row, entry, Cause.of("reservation", row["reservation_id"]))
-
-
-async def _post(call: Call, row: DictRow, entry: Entry, cause: Cause) -> None:
-    """Write the ledger's line of a reservation that the caller may touch, wherever its pieces are."""
-    async with call.unscoped():
-        await stock.post(call, [entry], cause, ticket_id=row["ticket_id"])
-
-
-async def _row(call: Call, query: str, values: dict[str, Any]) -> DictRow | None:
-    return await (await call.connection.execute(SQL[query], values)).fetchone()
+    await post(call, row, entry, Cause.of("reservation", row["reservation_id"]))

@@ -2,7 +2,7 @@
 
 from api.dispatch.repository import _JOBS_BY_STATE
 from api.dispatch.repository import SQL as DISPATCH
-from api.reservations.service import SQL as PARTS
+from api.reservations.repository import SQL as PARTS
 from careloop.database.engine import connect
 
 YEARS_OF_WORK = """
