@@ -19,6 +19,7 @@ from api.access.routes import open_router as login
 from api.access.routes import own_router as own
 from api.access.routes import users_router as users
 from api.access.service import run_due as forget_ended_logins
+from api.accounts.routes import router as accounts
 from api.alerts.delivery import DeliveryLimits, delivering
 from api.alerts.routes import router as alerts
 from api.assets.bulk.routes import import_router as asset_import
@@ -55,6 +56,8 @@ from api.observation.routes import metrics_router, probes_router
 from api.observation.tracing import Tracing
 from api.observation.watching import Observed, watching
 from api.outcomes.routes import router as outcomes
+from api.parts.catalogue import run_due as supersede_parts
+from api.parts.catalogue_routes import router as catalogue
 from api.parts.routes import router as parts
 from api.plans.routes import router as plans
 from api.privacy.routes import router as privacy
@@ -127,6 +130,7 @@ ROUTERS = (
     # Lists below /v1/parts before /v1/parts/{sku}.
     reservations,
     stock_of_parts,
+    catalogue,
     parts,
     warranty,
     sla,
@@ -137,6 +141,7 @@ ROUTERS = (
     recovery,
     conversation,
     escalation,
+    accounts,
     quote_links,
     quotes,
     payment_messages,
@@ -176,6 +181,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("awaited-parts", keep_parts_that_came),
     Duty("late-repairs", mark_late_repairs),
     Duty("late-loaners", ask_for_loaners),
+    Duty("superseded-parts", supersede_parts),
     Duty("merged-customers", fetch_strays),
     Duty("satisfaction", ask_for_satisfaction),
 )

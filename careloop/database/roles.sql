@@ -65,6 +65,12 @@ REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.stock FROM careloop_api, care
 GRANT INSERT (warehouse_id, part_id, bin_id, min_quantity, max_quantity), UPDATE (bin_id, min_quantity, max_quantity)
     ON service.stock TO careloop_api, careloop_scoped;
 GRANT SELECT ON ALL TABLES IN SCHEMA telemetry, prediction TO careloop_scoped;
+
+-- So are balances of partners' accounts; what was booked, and what an inspection has found, stays.
+REVOKE UPDATE, DELETE, TRUNCATE ON service.partner_entry, service.old_part_inspection FROM careloop_api, careloop_scoped;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.partner_account FROM careloop_api, careloop_scoped;
+GRANT INSERT (provider_id, currency, limit_minor, handling_minor, handling_bp, opened_at),
+    UPDATE (limit_minor, handling_minor, handling_bp, version) ON service.partner_account TO careloop_api, careloop_scoped;
 -- These show everybody's and know no policies.
 REVOKE SELECT ON telemetry.asset, telemetry.desired_config, telemetry.issued_command, telemetry.replay_request,
     telemetry.dead_letter, telemetry.message FROM careloop_scoped;

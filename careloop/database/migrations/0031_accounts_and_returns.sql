@@ -122,8 +122,10 @@ CREATE TABLE service.part_bearer (
     judged_on       date,
     -- [{code, text}], the deciding first.
     reasons         jsonb NOT NULL,
-    -- What the partner got for it: positive where credited, negative where charged.
+    -- What the pieces cost the partner, or would have; null where nobody knows a price.
     currency        text CHECK (currency ~ '^[A-Z]{3}$'),
+    worth_minor     bigint CHECK (worth_minor >= 0),
+    -- What the partner got for it: positive where credited, negative where charged.
     credited_minor  bigint NOT NULL DEFAULT 0,
     handling_minor  bigint NOT NULL DEFAULT 0,
     by_person       boolean NOT NULL DEFAULT false,

@@ -108,6 +108,7 @@ def _things(connection: Connection, who: str, serial: str) -> Belonging:
     ids |= _money(connection, who, ticket)
     ids |= _covered_and_refused(connection, who, asset, customer, ticket)
     ids |= _said_and_promised(connection, who, ticket, customer)
+    ids |= _bought_and_taken_out(connection, who, ids)
     repair = {"ticket_id": ticket, "asset_id": asset, "mode": "mail_in", "labour_hour_minor": 1, "currency": "EUR"}
     opened = {"business_days": "{}", "opened_at": AT, "opened_by": who, "diagnosis": f"{who} fault"}
     ids["repair_id"] = _one(connection, "repair", {**repair, **opened}, "repair_id")
@@ -280,6 +281,27 @@ def _said_and_promised(connection: Connection, who: str, ticket: int, customer: 
         "escalation_id": escalation_id,
         "ladder_id": ladder,
     }
+
+
+def _bought_and_taken_out(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, int]:
+    """The partner's account, a part it used on the visit, and the old one that came out; by names in paths."""
+    account = {"provider_id": ids["provider_id"], "currency": "EUR", "opened_at": AT}
+    account_id = _one(connection, "partner_account", account, "partner_account_id")
+    cause = {"cause_kind": "paper", "cause_key": f"{who}-paper", "text": f"{who} entry", "at": AT}
+    entry = {"partner_account_id": account_id, "kind": "charge", "amount_minor": 1, "balance_minor": 0, **cause}
+    _one(connection, "partner_entry", entry, "partner_entry_id")
+    of_part = {"visit_id": ids["visit_id"], "part_id": 1, "quantity": 1, "provider_id": ids["provider_id"]}
+    told = {"device_at": AT, "received_at": AT, "actor": who, "entry_id": str(uuid.uuid4())}
+    used = {**of_part, **told, "kind": "used", "warehouse_id": 1, "old_part": "return_to_maker", "old_serial": who}
+    number = _one(connection, "visit_part", used, "visit_part_id")
+    borne = {**of_part, "visit_part_id": number, "bearer": "maker", "stock_of": "maker", "reasons": "[]", "at": AT}
+    _one(connection, "part_bearer", borne, "part_bearer_id")
+    slip = {"provider_id": ids["provider_id"], "warehouse_id": 1, "state": "open", "note": who, "opened_at": AT}
+    slip_id = _one(connection, "return_slip", slip, "return_slip_id")
+    old = {**of_part, "old_part_id": number, "asset_id": ids["asset_id"], "rule": "return", "rule_reason": who}
+    kept = {"old_serial": who, "taken_out_at": AT, "return_slip_id": slip_id}
+    _one(connection, "old_part", {**old, **kept})
+    return {"partner_account_id": account_id, "old_part_id": number, "return_slip_id": slip_id}
 
 
 def _visit(connection: Connection, who: str, visit: dict[str, Any]) -> int:
