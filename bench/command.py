@@ -82,6 +82,34 @@ def _configure_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reuse", action="store_true", help="only time queries on the database left in place")
 
 
+def _configure_parts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--database-url", help="a server where a database may be made; else an embedded one is started")
+    parser.add_argument("--warehouses", type=int, default=200, metavar="N")
+    parser.add_argument("--parts", type=int, default=30_000, metavar="N")
+    parser.add_argument("--movements", type=int, default=1_000_000, metavar="N", help="of the ledger")
+    parser.add_argument("--demands", type=int, default=5_000, metavar="N", help="open ones")
+    parser.add_argument("--batch", type=int, default=1_000, metavar="N", help="of them planned together first")
+    parser.add_argument("--limit-seconds", type=float, default=60.0, metavar="N", help="how long a plan is searched")
+    parser.add_argument("--gap", type=float, default=0.005, metavar="N", help="good enough this far above the bound")
+    parser.add_argument("--database", default="careloop_bench_parts", metavar="NAME", help="of the database made")
+    parser.add_argument("--keep", action="store_true", help="leave the database in place")
+
+
+def _run_parts(options: argparse.Namespace) -> Mapping[str, Any]:
+    from bench.parts.main import run  # noqa: PLC0415 - the overview must not need the libraries
+    from bench.parts.network import Size  # noqa: PLC0415 - likewise
+
+    return run(
+        size=Size(options.warehouses, options.parts, options.movements, options.demands),
+        batch=options.batch,
+        limit_s=options.limit_seconds,
+        gap=options.gap,
+        database_url=options.database_url,
+        database=options.database,
+        keep=options.keep,
+    )
+
+
 def _run_query(options: argparse.Namespace) -> Mapping[str, Any]:
     from bench.query.main import run  # noqa: PLC0415 - the overview must not need the libraries
 
@@ -145,6 +173,8 @@ BENCHMARKS: dict[str, Benchmark] = {
                       _configure_edge, _run_edge),
     "ingest": Benchmark("from publish to committed rows, against a raw COPY and a bare subscriber", _configure_ingest,
                         _run_ingest),
+    "parts": Benchmark("200 warehouses, 30,000 parts: where a part comes from, one at a time and all together",
+                       _configure_parts, _run_parts),
     "query": Benchmark("a long record: bytes per reading, and how fast charts, latest values and features are read",
                        _configure_query, _run_query),
 }  # fmt: skip

@@ -84,3 +84,23 @@ INSERT INTO service.ticket (kind, state, priority, asset_id, customer_id, title,
 SELECT 'repair', 'open', (ARRAY['low', 'normal', 'normal', 'normal', 'high', 'urgent'])[1 + asset_id %% 6], asset_id,
        customer_id, 'Part needed', 'bench', %(now)s, %(now)s + interval '7 days'
 FROM service.asset ORDER BY asset_id
+
+-- name: count_rows
+SELECT (SELECT count(*) FROM service.warehouse) AS warehouses, (SELECT count(*) FROM service.part) AS parts,
+       (SELECT count(*) FROM service.lane) AS lanes, (SELECT count(*) FROM service.stock_movement) AS movements,
+       (SELECT count(*) FROM service.stock) AS balances
+
+-- name: count_differing
+SELECT count(*) AS balances FROM service.stock_imbalance
+
+-- name: make_last_piece
+WITH part AS (
+    INSERT INTO service.part (sku, name, currency) VALUES ('LAST-PIECE', 'The last piece', 'CNY') RETURNING part_id
+)
+INSERT INTO service.stock_movement (part_id, quantity, kind, from_place, to_place, to_warehouse_id, cause_kind, cause_key, at)
+SELECT part_id, 1, 'receipt', 'supplier', 'free', 1, 'note', 'bench', %(now)s FROM part
+
+-- name: make_rivals
+INSERT INTO service.job (asset_id, ticket_id, state, skill, labour_minutes, created_at)
+SELECT asset_id, ticket_id, 'open', 'general', 60, %(now)s FROM service.ticket ORDER BY ticket_id LIMIT %(rivals)s
+RETURNING job_id
