@@ -11,6 +11,7 @@ from api.alerts.service import announce
 from api.assets.models import AssetChange, NewFirmware
 from api.assets.service import add_firmware, change_asset, get_asset
 from api.conventions.call import Call
+from api.conventions.drawing import Picture
 from api.conventions.problems import Problem
 from api.cover.service import note_human_damage, redeem
 from api.dispatch import service as dispatch
@@ -31,7 +32,7 @@ from api.tickets.service import change_ticket
 from api.visits import rules
 from api.visits.completion import Judged, judge, report_of
 from api.visits.fieldwork import sop_of
-from api.visits.paper import Paper, Picture
+from api.visits.paper import Paper
 from api.visits.printing import draw
 from api.visits.report_models import ReportContent
 from api.visits.repository import Locked, execute, get_visit, lock, require_own, row, rows

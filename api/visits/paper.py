@@ -5,15 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from api.conventions.drawing import Picture
 from api.visits.report_models import ReportContent
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture as it was sent."""
-
-    name: str
-    content: bytes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, LongTable, SimpleDocTemplate, Spacer, TableStyle
 
-from api.visits.drawing import (
+from api.conventions.drawing import (
     LABEL,
     PLAIN,
     RIGHT,

@@ -7,7 +7,8 @@ from typing import Any
 from PIL import Image
 from pypdf import PdfReader
 
-from api.visits.paper import Paper, Picture
+from api.conventions.drawing import Picture
+from api.visits.paper import Paper
 from api.visits.printing import draw
 from api.visits.report_models import ReportContent
 

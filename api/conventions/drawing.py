@@ -1,7 +1,8 @@
-"""What a report on paper is made of: text in fonts that have its characters, tables, pictures, page numbers."""
+"""What our papers are made of: text in fonts that have its characters, tables, pictures, page numbers."""
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 from xml.sax.saxutils import escape
@@ -17,8 +18,6 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, Image, LongTable, Paragraph, TableStyle
-
-from api.visits.paper import Picture
 
 LATIN, LATIN_BOLD = "Helvetica", "Helvetica-Bold"
 # Of Adobe's Asian font packs: viewers bring it along or take another of the same characters; nothing is embedded.
@@ -44,6 +43,14 @@ SECTION = ParagraphStyle(
     spaceBefore=9,
     spaceAfter=3,
 )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it was sent."""
+
+    name: str
+    content: bytes
 
 
 def register_fonts() -> None:
