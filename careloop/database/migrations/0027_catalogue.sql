@@ -257,7 +257,8 @@ CALL service.guard('service.part_alternative', 'true', 'part_id,alternative_id')
 CALL service.guard('service.part_fit', 'true', 'part_fit_id');
 CALL service.guard('service.kit_part', 'true', 'kit_id,part_id');
 -- A partner sees what it and customers pay, nobody outside what a part costs the house.
-CALL service.guard('service.part_price', 'kind = ''customer'' OR (kind = ''partner'' AND level IN ('''', '
+CALL service.guard('service.part_price', 'kind = ''customer'' OR (kind = ''partner'' '
+    'AND (SELECT service.scope_provider_id()) IS NOT NULL AND level IN ('''', '
     '(SELECT p.level FROM service.provider p WHERE p.provider_id = (SELECT service.scope_provider_id()))))', 'part_price_id');
 CALL service.guard('service.instrument', '(SELECT service.scope_customer_id()) IS NULL '
     'AND (provider_id IS NULL OR provider_id = (SELECT service.scope_provider_id()))', 'instrument_id', states => true);
