@@ -8,8 +8,8 @@ from api.conventions.problems import Problem
 from api.conventions.states import StateMachine
 from api.state_diagrams import machines, page
 
-# A machine that went out of service may come back, and a clock runs again when its case is opened again.
-WITHOUT_END = {"asset", "clock"}
+# A machine that went out of service may come back, as a part may, and a clock runs again when its case is opened again.
+WITHOUT_END = {"asset", "clock", "part"}
 MACHINES = {name: machine for name, (_, machine) in machines().items()}
 
 

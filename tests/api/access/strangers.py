@@ -96,6 +96,10 @@ def _catalogue(connection: Connection) -> None:
     plan = {"name": "Oil", "model_id": model, "trigger_kind": "calendar", "every_days": 90, "created_at": AT}
     _one(connection, "plan", plan, "plan_id")
     hub = _one(connection, "warehouse", {"code": "HUB", "name": "Hub", "kind": "central"}, "warehouse_id")
+    price = {"part_id": part, "level": "stranger", "currency": "EUR", "price_minor": 1, "valid_from": "2026-01-01"}
+    for kind in ("partner", "internal"):
+        recorded = {"recorded_by": "stranger", "recorded_at": AT}
+        _one(connection, "part_price", {**price, "kind": kind, **recorded})
     _one(connection, "stock", {"warehouse_id": hub, "part_id": part, "on_hand": 10, "reserved": 2})
 
 
