@@ -1,6 +1,7 @@
-"""`careloop predictor`."""
+"""`careloop predictor`, and `careloop parts`: the demand of spare parts."""
 
 import argparse
+from pathlib import Path
 
 from careloop.cli import Command
 
@@ -36,4 +37,29 @@ COMMAND = Command(
     extra="predictor",
     configure=_configure,
     run=_run,
+)
+
+
+def _configure_parts(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    evaluate = actions.add_parser("evaluate", help="measure the forecast methods on months that they have not seen")
+    evaluate.add_argument("kind", choices=["carparts"], help="carparts: a CSV file, one row a month, one column a part")
+    evaluate.add_argument("file", type=Path, metavar="FILE", help="gzipped or not; an empty field: not sold that month")
+    evaluate.add_argument("--holdout-months", type=int, default=12, metavar="N", help="the last so many months")
+    evaluate.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+
+
+def _run_parts(options: argparse.Namespace) -> int:
+    from predictor.demand.evaluate import print_evaluation  # noqa: PLC0415 - the overview must not need the libraries
+
+    print_evaluation(options.file, options.holdout_months, as_json=options.json)
+    return 0
+
+
+PARTS_COMMAND = Command(
+    summary="forecast the demand of spare parts, and measure how good the forecasts are",
+    needs="for evaluate a file of monthly demand",
+    extra="predictor",
+    configure=_configure_parts,
+    run=_run_parts,
 )
