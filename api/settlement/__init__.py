@@ -1,0 +1,1 @@
+"""Settlement: what partners are paid for their visits, on monthly statements."""
