@@ -83,6 +83,10 @@ from api.satisfaction.routes import open_router as satisfaction_by_link
 from api.satisfaction.routes import router as satisfaction
 from api.satisfaction.rules import Survey
 from api.satisfaction.service import run_due as ask_for_satisfaction
+from api.settlement.card_routes import router as rate_cards
+from api.settlement.drafting import run_due as draft_statements
+from api.settlement.routes import router as settlement
+from api.settlement.signing import SigningKey
 from api.sla.calendars import run_due as take_holidays
 from api.sla.routes import router as sla
 from api.sla.service import run_due as follow_calendars
@@ -156,6 +160,8 @@ ROUTERS = (
     visit_links,
     visits,
     procedures,
+    rate_cards,
+    settlement,
     reports,
     telemetry,
     timeline,
@@ -184,6 +190,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("superseded-parts", supersede_parts),
     Duty("merged-customers", fetch_strays),
     Duty("satisfaction", ask_for_satisfaction),
+    Duty("settlement", draft_statements),
 )
 
 # After so long a rest a connection is asked whether it still lives.
@@ -204,6 +211,7 @@ def create_app(
     provisioning: Provisioning | None = None,
     broker_files: BrokerFiles | None = None,
     observed: Observed | None = None,
+    settlement_key: SigningKey | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -220,6 +228,7 @@ def create_app(
         provisioning: How devices get identities; without, by password only.
         broker_files: Keep Mosquitto's files up to date too.
         observed: What it is watched and counted by.
+        settlement_key: What signs settlement for finance; without, nothing is signed.
     """
     seen = observed or Observed.by(time.monotonic)
 
@@ -248,6 +257,7 @@ def create_app(
     app.state.largest_file_bytes = largest_file_bytes
     app.state.entrance = entrance or Entrance()
     app.state.provisioning = provisioning or Provisioning()
+    app.state.settlement_key = settlement_key
     app.state.probes = Probes("api", seen.watchdog, {"database": database_check(database_url, "api")}, seen.clock)
     return _furnish(app, seen)
 

@@ -32,6 +32,7 @@ from api.devices.rules import OtherTopics
 from api.feed.delivery import FeedLimits
 from api.observation.watching import Observed
 from api.satisfaction.rules import Survey
+from api.settlement.signing import SigningKey
 from api.settings import ApiSettings, DeviceSettings, LoginSettings, listed
 from careloop.database.engine import connect
 from careloop.database.migrations import require_migrated
@@ -72,6 +73,7 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
         provisioning=_provisioning(settings),
         broker_files=_broker_files(settings, settings.mosquitto_directory),
         observed=observed,
+        settlement_key=SigningKey.load(settings.settlement_key_file) if settings.settlement_key_file else None,
     )
     app.state.survey = Survey(settings.satisfaction_bad_score, Limiter(settings.satisfaction_tries_per_minute))
     server = uvicorn.Server(

@@ -158,6 +158,9 @@ class ApiSettings(DeviceSettings, LoginSettings):
         2, ge=0, le=5, description="answers up to this score open a follow-up; 0: none does"
     )
     satisfaction_tries_per_minute: int = Field(60, ge=1, description="how often one address may use links of questions")
+    settlement_key_file: Path | None = Field(
+        None, description="PEM file of the private key that signs settlement for finance; nothing is signed without"
+    )
     alert_delivery: bool = Field(True, description="whether this process delivers alerts and webhooks; any number may")
     alert_attempts: int = Field(20, ge=1, le=100, description="an alert is dead after so many failed attempts")
     alert_lease_s: float = Field(

@@ -38,6 +38,8 @@ Topic = Literal[
     "repair.loaner",
     "satisfaction.asked",
     "satisfaction.bad",
+    "statement.issued",
+    "statement.disputed",
     "*",
 ]
 TOPICS: tuple[str, ...] = get_args(Topic)
