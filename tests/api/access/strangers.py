@@ -120,6 +120,7 @@ def _things(connection: Connection, who: str, serial: str) -> Belonging:
     times = {"asked_at": AT, "expires_at": AT, "answered_at": AT}
     done_by = {"provider_id": ids["provider_id"], "technician_id": ids["technician_id"]}
     ids["satisfaction_id"] = _one(connection, "satisfaction", {**asked, **times, **done_by}, "satisfaction_id")
+    ids |= _settled(connection, who, ids)
     return Belonging(customer, ids["provider_id"], ids["technician_id"], ids)
 
 
@@ -306,6 +307,36 @@ def _bought_and_taken_out(connection: Connection, who: str, ids: dict[str, int])
     kept = {"old_serial": who, "taken_out_at": AT, "return_slip_id": slip_id}
     _one(connection, "old_part", {**old, **kept})
     return {"partner_account_id": account_id, "old_part_id": number, "return_slip_id": slip_id}
+
+
+def _settled(connection: Connection, who: str, ids: dict[str, Any]) -> dict[str, int]:
+    """What the partner is paid by, and disputes."""
+    card = {"name": f"{who} card", "provider_id": ids["provider_id"], "currency": "EUR", "valid_from": "2026-01-01"}
+    card_id = _one(connection, "rate_card", {**card, "created_at": AT, "created_by": who}, "rate_card_id")
+    rule = {"rate_card_id": card_id, "place": 1, "kind": "labour", "code": who, "basis": "visit", "amount_minor": 1}
+    rule_id = _one(connection, "rate_card_line", rule, "rate_card_line_id")
+    connection.execute(
+        "UPDATE service.rate_card SET state = 'active', activated_at = created_at WHERE rate_card_id = %s", [card_id]
+    )
+    whose = {"provider_id": ids["provider_id"]}
+    _one(connection, "visit_settlement", {**whose, "visit_id": ids["visit_id"], "detail": who, "next_at": AT})
+    drafted = {**whose, "currency": "EUR", "month": "2026-07-01", "created_at": AT}
+    statement_id = _one(connection, "statement", drafted, "statement_id")
+    made = {"statement_id": statement_id, "source": "visit", "kind": "labour", "visit_id": ids["visit_id"]}
+    by = {"on_day": "2026-07-01", "rate_card_id": card_id, "rate_card_line_id": rule_id, "code": who}
+    sums = {"quantity": 1, "unit": "visit", "price_minor": 1, "price_per": 1, "amount_minor": 1}
+    told = {"description": f"{who} labour", "created_at": AT, "created_by": who}
+    line_id = _one(connection, "statement_line", {**made, **by, **sums, **told}, "statement_line_id")
+    dispute = {"statement_id": statement_id, "statement_line_id": line_id, **whose, "reason": f"{who} reason"}
+    dispute_id = _one(connection, "statement_dispute", {**dispute, "opened_at": AT, "opened_by": who}, "dispute_id")
+    message = {"dispute_id": dispute_id, "side": "partner", "author": who, "body": f"{who} message", "at": AT}
+    _one(connection, "dispute_message", message, "dispute_message_id")
+    return {
+        "rate_card_id": card_id,
+        "statement_id": statement_id,
+        "statement_line_id": line_id,
+        "dispute_id": dispute_id,
+    }
 
 
 def _visit(connection: Connection, who: str, visit: dict[str, Any]) -> int:
