@@ -51,6 +51,8 @@ from api.feed.routes import router as feed
 from api.files.routes import router as files
 from api.files.routes import upload_router as file_upload
 from api.files.service import run_due as remove_orphaned_files
+from api.instruments.loans import run_due as ask_for_instruments
+from api.instruments.routes import router as instruments
 from api.intake.routes import router as intake
 from api.observation.routes import metrics_router, probes_router
 from api.observation.tracing import Tracing
@@ -136,6 +138,7 @@ ROUTERS = (
     stock_of_parts,
     catalogue,
     parts,
+    instruments,
     warranty,
     sla,
     ticket_lists,
@@ -188,6 +191,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("late-repairs", mark_late_repairs),
     Duty("late-loaners", ask_for_loaners),
     Duty("superseded-parts", supersede_parts),
+    Duty("instruments", ask_for_instruments),
     Duty("merged-customers", fetch_strays),
     Duty("satisfaction", ask_for_satisfaction),
     Duty("settlement", draft_statements),

@@ -36,6 +36,8 @@ Topic = Literal[
     "repair.delayed",
     "repair.overdue",
     "repair.loaner",
+    "instrument.overdue",
+    "instrument.calibration_due",
     "satisfaction.asked",
     "satisfaction.bad",
     "statement.issued",

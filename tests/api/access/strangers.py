@@ -112,6 +112,7 @@ def _things(connection: Connection, who: str, serial: str) -> Belonging:
     ids |= _money(connection, who, ticket)
     ids |= _covered_and_refused(connection, who, asset, customer, ticket)
     ids |= _said_and_promised(connection, who, ticket, customer)
+    ids |= _tools(connection, who, ids)
     ids |= _bought_and_taken_out(connection, who, ids)
     repair = {"ticket_id": ticket, "asset_id": asset, "mode": "mail_in", "labour_hour_minor": 1, "currency": "EUR"}
     opened = {"business_days": "{}", "opened_at": AT, "opened_by": who, "diagnosis": f"{who} fault"}
@@ -336,6 +337,21 @@ def _settled(connection: Connection, who: str, ids: dict[str, Any]) -> dict[str,
         "statement_id": statement_id,
         "statement_line_id": line_id,
         "dispute_id": dispute_id,
+    }
+
+
+def _tools(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, int]:
+    """A partner's instrument, lent to its technician."""
+    meter = {"code": f"{who}-meter", "name": f"{who} meter", "kind": "meter", "provider_id": ids["provider_id"]}
+    instrument = _one(connection, "instrument", {**meter, "state": "lent", "created_at": AT}, "instrument_id")
+    lent = {"instrument_id": instrument, "technician_id": ids["technician_id"], "lent_at": AT, "lent_by": who}
+    day = "2026-07-02"
+    calibrated = {"result": "passed", "calibrated_on": day, "calibrated_until": day, "laboratory": f"{who} laboratory"}
+    recorded = {"instrument_id": instrument, "recorded_by": who, "recorded_at": AT}
+    _one(connection, "instrument_calibration", {**calibrated, **recorded})
+    return {
+        "instrument_id": instrument,
+        "instrument_loan_id": _one(connection, "instrument_loan", {**lent, "due_back_on": day}, "instrument_loan_id"),
     }
 
 

@@ -1,0 +1,1 @@
+"""Tools and instruments: lent and given back, calibrated, and not lent when they are not."""
