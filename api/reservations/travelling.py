@@ -7,6 +7,7 @@ from psycopg.rows import DictRow
 from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.reservations.repository import SQL, get_reservation, locked, post
+from api.reservations.repository import row as fetch
 from api.stock.service import Cause, Entry, Place
 
 
@@ -44,6 +45,50 @@ async def arrive(call: Call, reservation_id: int, cause: Cause) -> bool:
     await post(call, row, entry, cause)
     await _moved(call, row, "reserved", row["warehouse_id"], call.now)
     return True
+
+
+async def on_way(call: Call, reservation_id: int) -> bool:
+    """Whether the pieces of a reservation travel and are still kept; locks it."""
+    row = await locked(call, reservation_id)
+    return bool(row["state"] == "reserved" and row["place"] == "transit")
+
+
+async def split_on_way(call: Call, reservation_id: int, quantity: int) -> int:
+    """Make a reservation of its own of some pieces on their way, which come later than the others; its number.
+
+    Raises:
+        Problem: 409 when they are not on their way.
+    """
+    row = await locked(call, reservation_id)
+    _require_place(row, "transit")
+    return await _split(call, reservation_id, quantity, "reserved")
+
+
+async def give_up(call: Call, reservation_id: int, quantity: int) -> None:
+    """Keep some pieces on their way no more, because they will not come as they should; of all, that ends it.
+
+    The ledger's line is the caller's, who knows where the pieces are.
+
+    Raises:
+        Problem: 409 when they are not on their way.
+    """
+    row = await locked(call, reservation_id)
+    _require_place(row, "transit")
+    if quantity < row["quantity"]:
+        await _split(call, reservation_id, quantity, "released")
+    else:
+        await call.connection.execute(
+            SQL["settle_reservation"], {"reservation_id": reservation_id, "state": "released"}
+        )
+
+
+async def _split(call: Call, reservation_id: int, quantity: int, state: str) -> int:
+    values = {"reservation_id": reservation_id, "quantity": quantity, "state": state}
+    split = await fetch(call, "split_reservation", values)
+    if split is None:
+        raise LookupError(f"reservation {reservation_id} could not be split although it is locked")
+    number: int = split["reservation_id"]
+    return number
 
 
 async def issue(call: Call, reservation_id: int) -> DictRow:

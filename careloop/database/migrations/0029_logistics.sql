@@ -79,8 +79,8 @@ CREATE TABLE service.transfer (
     received           integer NOT NULL DEFAULT 0 CHECK (received >= 0),
     damaged            integer NOT NULL DEFAULT 0 CHECK (damaged >= 0),
     missing            integer NOT NULL DEFAULT 0 CHECK (missing >= 0),
-    -- What its partner was charged for each piece at shipping, to give back what never came; null where nobody was.
-    charged_piece_minor bigint CHECK (charged_piece_minor >= 0),
+    -- What the partner whose warehouse it goes to was charged at shipping; null where nobody was.
+    charged_minor      bigint CHECK (charged_minor > 0),
     charged_currency   text,
     planned_at         timestamptz NOT NULL,
     planned_by         text NOT NULL,
@@ -94,7 +94,7 @@ CREATE TABLE service.transfer (
     CHECK (received + damaged + missing <= quantity),
     CHECK (state NOT IN ('received', 'lost') OR received + damaged + missing = quantity),
     CHECK ((state IN ('received', 'cancelled', 'lost')) = (ended_at IS NOT NULL)),
-    CHECK ((charged_piece_minor IS NULL) = (charged_currency IS NULL))
+    CHECK ((charged_minor IS NULL) = (charged_currency IS NULL))
 );
 -- Reserved pieces are on one way at a time.
 CREATE UNIQUE INDEX transfer_one_of_reservation ON service.transfer (reservation_id) WHERE ended_at IS NULL;
@@ -111,6 +111,9 @@ CREATE INDEX transfer_falling_due ON service.transfer (expected_at, transfer_id)
 CREATE INDEX transfer_overdue ON service.transfer (transfer_id) WHERE ended_at IS NULL AND overdue_since IS NOT NULL;
 
 -- Purchasing ---------------------------------------------------------------------------------------
+
+-- Nothing new is ordered from one that is not active.
+ALTER TABLE service.supplier ADD COLUMN active boolean NOT NULL DEFAULT true;
 
 -- On which terms a supplier delivers a part.
 CREATE TABLE service.supplier_part (
@@ -207,7 +210,8 @@ CREATE INDEX purchase_line_late ON service.purchase_line (purchase_line_id) WHER
 CREATE TABLE service.purchase_promise (
     purchase_promise_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     purchase_line_id     bigint NOT NULL REFERENCES service.purchase_line,
-    ticket_id            bigint NOT NULL REFERENCES service.ticket,
+    ticket_id            bigint REFERENCES service.ticket,
+    job_id               bigint REFERENCES service.job,
     -- Of the allocation, which made it.
     demand_id            bigint,
     quantity             integer NOT NULL CHECK (quantity > 0),
@@ -215,10 +219,12 @@ CREATE TABLE service.purchase_promise (
     reservation_id       bigint REFERENCES service.reservation,
     promised_at          timestamptz NOT NULL,
     ended_at             timestamptz,
+    CHECK (ticket_id IS NOT NULL OR job_id IS NOT NULL),
     CHECK ((state = 'open') = (ended_at IS NULL))
 );
 CREATE INDEX purchase_promise_line ON service.purchase_promise (purchase_line_id, purchase_promise_id);
 CREATE INDEX purchase_promise_ticket ON service.purchase_promise (ticket_id, purchase_promise_id);
+CREATE INDEX purchase_promise_job ON service.purchase_promise (job_id, purchase_promise_id) WHERE job_id IS NOT NULL;
 CREATE INDEX purchase_promise_demand ON service.purchase_promise (demand_id, purchase_promise_id) WHERE demand_id IS NOT NULL;
 CREATE INDEX purchase_promise_reservation_id ON service.purchase_promise (reservation_id);
 

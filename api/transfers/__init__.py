@@ -1,0 +1,1 @@
+"""Parts on their way from one warehouse to another."""
