@@ -27,6 +27,9 @@ from api.assets.bulk.routes import router as asset_sheets
 from api.assets.catalogue_routes import router as product_models
 from api.assets.routes import router as assets
 from api.assets.service import run_due as take_reported_firmware
+from api.completion_audit.routes import router as completion_audit
+from api.completion_audit.rulebook.routes import router as audit_rules
+from api.completion_audit.service import run_due as check_completions
 from api.conventions import problems
 from api.conventions.openapi import document_calls
 from api.conventions.switchboard import RoomyApi
@@ -81,6 +84,8 @@ from api.repairs.service import run_due as mark_late_repairs
 from api.repairs.workshop import keep_parts_that_came
 from api.reports.routes import router as reports
 from api.reservations.routes import router as reservations
+from api.returns.routes import router as returns
+from api.returns.service import run_due as mark_overdue_old_parts
 from api.satisfaction.routes import open_router as satisfaction_by_link
 from api.satisfaction.routes import router as satisfaction
 from api.satisfaction.rules import Survey
@@ -92,11 +97,16 @@ from api.settlement.signing import SigningKey
 from api.sla.calendars import run_due as take_holidays
 from api.sla.routes import router as sla
 from api.sla.service import run_due as follow_calendars
+from api.stock.balance_routes import router as stock
+from api.stock.count_routes import router as stock_counts
+from api.stock.proofs import run_due as prove_stock
 from api.stock.routes import router as stock_of_parts
 from api.telemetry.routes import router as telemetry
 from api.tickets.collection_routes import router as ticket_lists
 from api.tickets.routes import router as tickets
 from api.timeline.routes import router as timeline
+from api.transfers.duties import run_due as watch_transfers
+from api.transfers.routes import router as transfers
 from api.visits.catalogue import router as procedures
 from api.visits.routes import open_router as visit_links
 from api.visits.routes import router as visits
@@ -133,6 +143,8 @@ ROUTERS = (
     file_upload,
     files,
     warehouses,
+    stock,
+    stock_counts,
     # Lists below /v1/parts before /v1/parts/{sku}.
     reservations,
     stock_of_parts,
@@ -149,6 +161,8 @@ ROUTERS = (
     conversation,
     escalation,
     accounts,
+    returns,
+    transfers,
     quote_links,
     quotes,
     payment_messages,
@@ -163,6 +177,8 @@ ROUTERS = (
     visit_links,
     visits,
     procedures,
+    audit_rules,
+    completion_audit,
     rate_cards,
     settlement,
     reports,
@@ -189,11 +205,15 @@ DUTIES: tuple[Duty, ...] = (
     Duty("expired-quotes", expire_quotes),
     Duty("awaited-parts", keep_parts_that_came),
     Duty("late-repairs", mark_late_repairs),
+    Duty("overdue-old-parts", mark_overdue_old_parts),
     Duty("late-loaners", ask_for_loaners),
     Duty("superseded-parts", supersede_parts),
     Duty("instruments", ask_for_instruments),
     Duty("merged-customers", fetch_strays),
+    Duty("transfers", watch_transfers),
     Duty("satisfaction", ask_for_satisfaction),
+    Duty("proof-of-stock", prove_stock),
+    Duty("completion-audit", check_completions),
     Duty("settlement", draft_statements),
 )
 
@@ -291,6 +311,7 @@ def _furnish(app: RoomyApi, seen: Observed) -> RoomyApi:
     app.state.render_metrics = render_from(seen.registry)
     app.add_middleware(Tracing, metrics=seen.metrics, clock=seen.clock)
     app.state.survey = Survey()
+    app.state.count_approval_minor = 10_000
     problems.install(app)
     app.furnish(ROUTERS)
     app.openapi = document_calls(app)  # type: ignore[method-assign] # FastAPI's own way to add to the document

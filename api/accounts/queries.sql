@@ -175,10 +175,3 @@ WHERE e.cause_kind = 'visit_part' AND (e.cause_key = %(key)s OR e.cause_key LIKE
   AND e.kind <> 'reversal'
   AND NOT EXISTS (SELECT FROM service.partner_entry r WHERE r.reverses_id = e.partner_entry_id)
 ORDER BY e.partner_entry_id
-
--- name: partner_price
-SELECT price_minor, currency FROM service.part_price
-WHERE part_id = %(part_id)s AND kind = 'partner' AND level IN ('', %(level)s) AND valid_from <= %(on)s
-  AND coalesce(valid_until, 'infinity') >= %(on)s AND (%(currency)s::text IS NULL OR currency = %(currency)s)
-ORDER BY level = %(level)s DESC, valid_from DESC, part_price_id DESC
-LIMIT 1

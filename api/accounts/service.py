@@ -9,6 +9,7 @@ from api.accounts.journal import SQL, account_in, credit_limit, enter, find_acco
 from api.accounts.rules import Bearer, Verdict
 from api.conventions.call import Call
 from api.conventions.problems import Problem
+from api.parts.service import price_of
 from api.warranty.service import question
 
 
@@ -141,9 +142,8 @@ async def partner_price(
     async with call.unscoped():
         provider = await row(call, SQL["provider_exists"], {"provider_id": provider_id})
         level = "" if provider is None else provider["level"]
-        asked = {"part_id": part_id, "level": level, "on": on, "currency": currency}
-        price = await row(call, SQL["partner_price"], asked)
-    return None if price is None else (price["price_minor"], price["currency"])
+        price = await price_of(call, part_id, "partner", on, level=level, currency=currency)
+    return None if price is None else (price.price_minor, price.currency)
 
 
 async def use_up(call: Call, provider_id: int, part_id: int, pieces: int) -> tuple[int, str] | None:

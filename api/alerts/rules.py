@@ -48,6 +48,8 @@ Topic = Literal[
     "part.date_moved",
     "part.arrived",
     "part.refused",
+    "old_part.overdue",
+    "old_part.missing",
     "satisfaction.asked",
     "satisfaction.bad",
     "statement.issued",

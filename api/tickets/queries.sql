@@ -142,6 +142,11 @@ WHERE user_id = %(user_id)s AND active AND role NOT IN ('customer', 'service')
 -- name: provider_at_work
 SELECT provider_id FROM service.provider WHERE provider_id = %(provider_id)s AND active
 
+-- name: correct_outcome
+UPDATE service.ticket SET outcome = %(outcome)s, version = version + 1
+WHERE ticket_id = %(ticket_id)s AND outcome = %(was)s
+RETURNING ticket_id
+
 -- name: move_ticket
 UPDATE service.ticket
 SET state = %(to)s,

@@ -286,6 +286,26 @@ async def _move(call: Call, found: DictRow, to: str, outcome: str | None, detail
     return ticket
 
 
+async def correct_outcome(call: Call, ticket_id: int, was: str, outcome: str, why: str) -> bool:
+    """Say otherwise what was found, of a case that is over: a later look has shown it.
+
+    Args:
+        call: Whose transaction holds it.
+        ticket_id: The case.
+        was: The only outcome that is corrected; of any other nothing changes.
+        outcome: What it is.
+        why: For its history.
+
+    Returns:
+        Whether it was corrected.
+    """
+    corrected = await one(call, "correct_outcome", {"ticket_id": ticket_id, "was": was, "outcome": outcome})
+    if corrected is None:
+        return False
+    await append_event(call, ticket_id, "outcome_corrected", {"was": was, "outcome": outcome, "why": why})
+    return True
+
+
 async def _announce_resolved(call: Call, ticket: DictRow) -> None:
     message = rules.resolved_message(
         await machine_of(call, ticket["asset_id"]),

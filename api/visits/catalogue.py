@@ -1,4 +1,4 @@
-"""`/v1/sops`, `/v1/fault-codes`, `/v1/old-parts`."""
+"""`/v1/sops`, `/v1/fault-codes`."""
 
 from typing import Annotated
 
@@ -10,8 +10,7 @@ from api.conventions.models import Id, Name
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
 from api.conventions.roles import FIELD, STAFF
-from api.visits import old_parts, procedures
-from api.visits.old_part_models import OldPartReceipt, OldPartState, ReturnedPart
+from api.visits import procedures
 from api.visits.repository import get_fault_code, get_sop, list_fault_codes, list_sops
 from api.visits.sop_models import FaultCode, FaultCodeChange, ItemCode, Level, NewFaultCode, NewSop, Sop
 
@@ -89,21 +88,3 @@ async def change_fault_code(
     changed = FaultCode.model_validate(row)
     tag(response, changed.version)
     return changed
-
-
-@router.get("/old-parts", dependencies=EVERYBODY)
-async def show_old_parts(
-    page: CurrentPage,
-    call: CurrentCall,
-    state: Annotated[OldPartState | None, Query(description="both if left out")] = None,
-    provider_id: Annotated[Id | None, Query(description="whose technician took it out")] = None,
-) -> Page[ReturnedPart]:
-    """Old parts that their maker wants back; a partner's people see those that they have taken out."""
-    found = await old_parts.list_old_parts(call, page, state, provider_id)
-    return Page[ReturnedPart].model_validate(page.page(found, "visit_part_id"))
-
-
-@router.post("/old-parts/{visit_part_id}/received", dependencies=[allow("agent", "dispatcher", "service")])
-async def receive_old_part(visit_part_id: Id, body: OldPartReceipt, call: CurrentCall) -> ReturnedPart:
-    """Take in an old part that has come back, once."""
-    return ReturnedPart.model_validate(await old_parts.receive_old_part(call, visit_part_id, body))

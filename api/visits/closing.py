@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from api.accounts.bearing import Occasion, bear_parts
 from api.alerts.service import announce
 from api.assets.models import AssetChange, NewFirmware
 from api.assets.service import add_firmware, change_asset, get_asset
@@ -26,6 +27,7 @@ from api.quotes.charges import charge
 from api.quotes.payment_models import NewCharge
 from api.reservations.models import NewReservation
 from api.reservations.service import reserve
+from api.returns import service as returns
 from api.tickets.models import TicketChange
 from api.tickets.repository import append_event, get_ticket
 from api.tickets.service import change_ticket
@@ -69,12 +71,14 @@ async def complete(call: Call, visit_id: int) -> None:
     async with call.unscoped():
         await _record_facts(call, locked, judged.report)
     made = await _go_on(call, locked, judged.report)
+    borne = await _bear_parts(call, locked, judged)
     frozen = {
         "bill": None if judged.bill is None else asdict(judged.bill),
         "warranty": judged.coverage.model_dump(mode="json"),
         "asset_before": before,
         "asset_after": after,
         "made": made,
+        "borne": borne,
     }
     pdf_file_id = await _print(call, locked, judged, frozen)
     await execute(
@@ -116,6 +120,28 @@ async def _charge(call: Call, locked: Locked, judged: Judged) -> None:
         description=f"Visit {locked.visit_id}",
     )
     await charge(call, locked.ticket["ticket_id"], wanted)
+
+
+async def _bear_parts(call: Call, locked: Locked, judged: Judged) -> list[dict[str, Any]]:
+    """Say who bears each part used, claim back what the maker bears, and expect the old parts.
+
+    Accounts are locked last: whoever moves stock does that before.
+    """
+    report = judged.report
+    occasion = Occasion(
+        visit_id=locked.visit_id,
+        ticket_id=locked.visit["ticket_id"],
+        serial=locked.visit["serial"],
+        on=judged.coverage.on,
+        component=judged.coverage.component,
+        cause=None if report is None else report.warranty_cause,
+    )
+    borne = await bear_parts(call, occasion)
+    await returns.expect(call, locked.visit_id, borne)
+    return [
+        {"visit_part_id": number, **{name: one[name] for name in ("sku", "quantity", "bearer", "reasons")}}
+        for number, one in borne.items()
+    ]
 
 
 async def _redeem(call: Call, locked: Locked, report: ReportContent) -> None:

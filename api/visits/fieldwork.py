@@ -12,6 +12,7 @@ from api.dispatch import service as dispatch
 from api.files.service import attach, require_file
 from api.parts.service import part_of_field
 from api.reservations.service import move_pieces, settle_pieces
+from api.returns import service as returns
 from api.stock.service import Cause
 from api.tickets.service import append_event, require_component
 from api.visits import rules
@@ -236,7 +237,9 @@ async def book_part(call: Call, visit_id: int, body: NewVisitPart) -> bool:
         detail = f"visit {visit_id} is {locked.visit['state']}; parts are booked while it is on site"
         raise Problem.conflict("visit-state", detail, state=locked.visit["state"])
     where = await _move_part(call, locked, part, body)
-    await execute(call, "insert_part", {**values, "warehouse_id": where["warehouse_id"]})
+    made = await row(call, "insert_part", {**values, "warehouse_id": where["warehouse_id"]})
+    if made is not None and body.kind == "used":
+        await returns.follow(call, visit_id, made["visit_part_id"])
     line = {"sku": body.sku, "quantity": body.quantity, "kind": body.kind}
     await _note(call, locked, "visit.part", line)
     return True
@@ -254,11 +257,10 @@ async def change_old_part(call: Call, visit_id: int, visit_part_id: int, body: O
         detail = f"visit {visit_id} is {locked.visit['state']}; its report stays as it is"
         raise Problem.conflict("visit-state", detail, state=locked.visit["state"])
     values = {**body.model_dump(), "visit_id": visit_id, "visit_part_id": visit_part_id}
+    await returns.require_with_technician(call, visit_part_id)
     if await row(call, "change_old_part", values) is None:
-        if await row(call, "get_old_part", values) is not None:
-            detail = f"the old part {visit_part_id} has been received already"
-            raise Problem.conflict("old-part-received", detail)
         raise Problem.not_found(f"used part of visit {visit_id}", visit_part_id)
+    await returns.follow(call, visit_id, visit_part_id)
 
 
 async def _component(call: Call, locked: Locked, part: DictRow, body: NewVisitPart) -> str | None:

@@ -196,42 +196,11 @@ VALUES (%(visit_id)s, %(entry_id)s, %(kind)s, %(part_id)s, %(quantity)s, %(reser
         (SELECT t.provider_id FROM service.visit v JOIN service.technician t USING (technician_id)
          WHERE v.visit_id = %(visit_id)s),
         %(device_at)s, %(now)s, %(actor)s)
+RETURNING visit_part_id
 
 -- name: change_old_part
 UPDATE service.visit_part SET old_part = %(old_part)s, old_serial = %(old_serial)s
-WHERE visit_id = %(visit_id)s AND visit_part_id = %(visit_part_id)s AND kind = 'used' AND old_received_at IS NULL
-RETURNING visit_part_id
-
--- name: list_old_parts
-SELECT u.visit_part_id, u.visit_id, v.ticket_id, a.serial, p.sku, u.quantity, u.component, u.old_serial, u.provider_id,
-       CASE WHEN u.old_received_at IS NULL THEN 'to_return' ELSE 'received' END AS state, u.device_at AS taken_out_at,
-       u.old_received_at AS received_at, u.old_received_by AS received_by, coalesce(u.old_received_note, '') AS note
-FROM service.visit_part u
-JOIN service.visit v USING (visit_id)
-JOIN service.job j USING (job_id)
-JOIN service.asset a USING (asset_id)
-JOIN service.part p USING (part_id)
-WHERE u.old_part = 'return_to_maker' AND u.visit_part_id > %(after_id)s
-  AND (%(received)s::boolean IS NULL OR (u.old_received_at IS NOT NULL) = %(received)s)
-  AND (%(provider_id)s::bigint IS NULL OR u.provider_id = %(provider_id)s)
-ORDER BY u.visit_part_id
-LIMIT %(fetch)s
-
--- name: get_old_part
-SELECT u.visit_part_id, u.visit_id, v.ticket_id, a.serial, p.sku, u.quantity, u.component, u.old_serial, u.provider_id,
-       CASE WHEN u.old_received_at IS NULL THEN 'to_return' ELSE 'received' END AS state, u.device_at AS taken_out_at,
-       u.old_received_at AS received_at, u.old_received_by AS received_by, coalesce(u.old_received_note, '') AS note
-FROM service.visit_part u
-JOIN service.visit v USING (visit_id)
-JOIN service.job j USING (job_id)
-JOIN service.asset a USING (asset_id)
-JOIN service.part p USING (part_id)
-WHERE u.old_part = 'return_to_maker' AND u.visit_part_id = %(visit_part_id)s
-
--- name: receive_old_part
-UPDATE service.visit_part
-SET old_received_at = %(now)s, old_received_by = %(actor)s, old_received_note = %(note)s
-WHERE visit_part_id = %(visit_part_id)s AND old_part = 'return_to_maker' AND old_received_at IS NULL
+WHERE visit_id = %(visit_id)s AND visit_part_id = %(visit_part_id)s AND kind = 'used'
 RETURNING visit_part_id
 
 -- name: pieces_used

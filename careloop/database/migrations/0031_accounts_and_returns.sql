@@ -230,7 +230,8 @@ CREATE INDEX old_part_provider_state ON service.old_part (provider_id, state, ol
 CREATE INDEX old_part_return_slip_id ON service.old_part (return_slip_id, old_part_id);
 CREATE INDEX old_part_not_received ON service.old_part (old_part_id)
     WHERE received_at IS NULL AND state IN ('expected', 'packed', 'shipped') AND rule = 'return';
-CREATE INDEX old_part_due ON service.old_part (due_by) WHERE state IN ('expected', 'packed', 'shipped');
+CREATE INDEX old_part_due ON service.old_part (due_by)
+    WHERE state IN ('expected', 'packed', 'shipped') AND overdue_since IS NULL;
 CREATE INDEX old_part_owed ON service.old_part (visit_id) WHERE state IN ('expected', 'packed', 'shipped');
 CALL service.guard('service.old_part', 'provider_id = (SELECT service.scope_provider_id())', 'old_part_id',
     states => true, personal => ARRAY['received_note', 'ended_note']);
@@ -302,3 +303,10 @@ FROM service.visit_part u
 JOIN service.visit v USING (visit_id)
 JOIN service.job j USING (job_id)
 WHERE u.old_part = 'return_to_maker';
+
+DROP INDEX service.visit_part_return, service.visit_part_received, service.visit_part_return_all,
+    service.visit_part_return_of;
+ALTER TABLE service.visit_part
+    DROP COLUMN old_received_at,
+    DROP COLUMN old_received_by,
+    DROP COLUMN old_received_note;
