@@ -283,9 +283,12 @@ class CareloopClient:
         """PATCH the version one has seen; 412 when somebody else was faster."""
         return self._call("PATCH", path, now=now, body=body, headers={"If-Match": f'"{version}"'})
 
-    def put(self, path: str, body: Mapping[str, Any], *, now: datetime | None = None) -> Any:
-        """PUT what is to hold from now on; doing it again changes nothing."""
-        return self._call("PUT", path, now=now, body=body)
+    def put(
+        self, path: str, body: Mapping[str, Any], *, now: datetime | None = None, version: int | None = None
+    ) -> Any:
+        """PUT what is to hold from now on, with the version one has seen where asked for; again changes nothing."""
+        headers = {} if version is None else {"If-Match": f'"{version}"'}
+        return self._call("PUT", path, now=now, body=body, headers=headers)
 
     def delete(self, path: str, *, now: datetime | None = None) -> None:
         """DELETE; 404 when it is not there."""
