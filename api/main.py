@@ -32,8 +32,8 @@ from api.devices.rules import OtherTopics
 from api.feed.delivery import FeedLimits
 from api.observation.watching import Observed
 from api.satisfaction.rules import Survey
-from api.settlement.signing import SigningKey
 from api.settings import ApiSettings, DeviceSettings, LoginSettings, listed
+from api.settlement.signing import SigningKey
 from careloop.database.engine import connect
 from careloop.database.migrations import require_migrated
 from careloop.errors import CareloopError
@@ -76,6 +76,7 @@ def run(*, host: str | None, port: int | None, database_url: str | None) -> int:
         settlement_key=SigningKey.load(settings.settlement_key_file) if settings.settlement_key_file else None,
     )
     app.state.survey = Survey(settings.satisfaction_bad_score, Limiter(settings.satisfaction_tries_per_minute))
+    app.state.count_approval_minor = settings.stock_count_approval_minor
     server = uvicorn.Server(
         uvicorn.Config(app, host=settings.api_host, port=settings.api_port, log_config=None, access_log=False)
     )

@@ -157,6 +157,12 @@ class ApiSettings(DeviceSettings, LoginSettings):
     satisfaction_bad_score: int = Field(
         2, ge=0, le=5, description="answers up to this score open a follow-up; 0: none does"
     )
+    stock_count_approval_minor: int = Field(
+        10_000,
+        ge=0,
+        description="worth of a stock count's differences, in minor units of each currency, above which somebody else "
+        "must approve it",
+    )
     satisfaction_tries_per_minute: int = Field(60, ge=1, description="how often one address may use links of questions")
     settlement_key_file: Path | None = Field(
         None, description="PEM file of the private key that signs settlement for finance; nothing is signed without"

@@ -5,18 +5,32 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from api.conventions.models import Answer, Body, Name
+from api.conventions.models import Answer, Body, Name, Text
 from api.parts.models import Code, Sku
+
+HandKind = Literal["receipt", "adjust", "issue", "consume", "return", "scrap"]
+# Where pieces may come from that are moved by hand, the usual place first.
+PLACES_OF_HAND = {"consume": ("free", "issued"), "scrap": ("free", "issued"), "return": ("used", "issued")}
 
 
 class NewMovement(Body):
-    """Pieces that came in, or a correction after counting."""
+    """Pieces that somebody moves by hand: in or out of a warehouse, or a correction."""
 
     sku: Sku
     warehouse: Code
-    kind: Literal["receipt", "adjust"]
+    kind: HandKind = Field(
+        description="receipt: from a supplier; adjust: found or missing; issue: handed out; consume: used; "
+        "return: brought back; scrap: thrown away"
+    )
     quantity: Annotated[int, Field(ge=-(10**6), le=10**6, description="of `adjust` negative when pieces are missing")]
-    cause: Name = Field(description="why, e.g. the number of the delivery note")
+    place: Literal["free", "issued", "used"] | None = Field(
+        None,
+        validate_default=True,
+        description="from where: consume and scrap free (if left out) or issued; return used (if left out) or issued",
+    )
+    cause: Name = Field(description="why: the number of the delivery note, or of the ticket, job or visit")
+    cause_kind: Literal["note", "ticket", "job", "visit"] = Field("note", validate_default=True)
+    note: Text = ""
 
     @field_validator("quantity")
     @classmethod
@@ -25,7 +39,25 @@ class NewMovement(Body):
             raise ValueError("a receipt brings at least 1; correct a count with kind adjust")
         if quantity == 0:
             raise ValueError("must not be 0")
+        if quantity < 0 and others.data.get("kind") not in {None, "adjust"}:
+            raise ValueError("only adjust takes pieces away by a minus")
         return quantity
+
+    @field_validator("place")
+    @classmethod
+    def _place_of_kind(cls, place: str | None, others: ValidationInfo) -> str | None:
+        allowed = PLACES_OF_HAND.get(others.data.get("kind", ""), ())
+        if place is not None and place not in allowed:
+            raise ValueError(f"may be {' or '.join(allowed)}" if allowed else "leave it out for this kind")
+        return place or (allowed[0] if allowed else None)
+
+    @field_validator("cause_kind")
+    @classmethod
+    def _cause_has_a_number(cls, kind: str, others: ValidationInfo) -> str:
+        cause = others.data.get("cause", "1")
+        if kind != "note" and not (cause.isascii() and cause.isdigit() and 1 <= int(cause[:20]) <= 2**63 - 1):
+            raise ValueError(f"cause must be the number of a {kind}")
+        return kind
 
 
 class Movement(Answer):

@@ -6,7 +6,9 @@ never be negative; those outside (the supplier, what was used, scrapped, found o
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from api.conventions.states import StateMachine
 
 PlaceKind = Literal[
     "free", "reserved", "issued", "transit", "supplier", "used", "scrapped", "variance", "converted", "repair"
@@ -116,3 +118,43 @@ def out_of_range(after: Mapping[Shelf, Pieces]) -> tuple[Shelf, str] | None:
         if pieces["free"] + pieces["reserved"] > MOST_PIECES:
             return shelf, "free"
     return None
+
+
+# Counts -------------------------------------------------------------------------------------------
+
+CountState = Literal["draft", "counted", "approved", "rejected", "cancelled"]
+COUNT_STATES: tuple[CountState, ...] = get_args(CountState)
+
+STOCK_COUNT = StateMachine(
+    name="stock count",
+    initial="draft",
+    moves={
+        "draft": {"finish": "counted", "cancel": "cancelled"},
+        "counted": {"approve": "approved", "reject": "rejected"},
+        "rejected": {},
+        "approved": {},
+        "cancelled": {},
+    },
+    notes="A count whose differences are worth no more than a setting is approved as soon as it is finished; any other "
+    "by somebody who did not count. What was rejected is counted again on a new sheet.",
+)
+
+
+@dataclass(frozen=True)
+class Variance:
+    """What the differences of a count are worth in one currency, minor units.
+
+    Attributes:
+        currency: Of both.
+        found_minor: What there was more than the ledger said.
+        missing_minor: What there was less.
+    """
+
+    currency: str
+    found_minor: int
+    missing_minor: int
+
+
+def needs_approval(variances: Iterable[Variance], threshold_minor: int) -> bool:
+    """Whether somebody else must look: what was found does not make good for what is missing, so both count."""
+    return any(item.found_minor + item.missing_minor > threshold_minor for item in variances)

@@ -94,25 +94,51 @@ async def _out_of_range(
 
 
 async def move_by_hand(call: Call, body: NewMovement) -> DictRow:
-    """Receive pieces or correct a count.
+    """Receive, correct, issue, use, bring back or scrap pieces.
 
     Raises:
-        Problem: 422 for an unknown part or warehouse; 409 when the balance would fall below what is reserved.
+        Problem: 422 for an unknown part, warehouse or cause; 409 when there are not as many in that place.
     """
     part = await part_of_field(call, body.sku)
-    warehouse = await warehouse_of_field(call, body.warehouse)
-    free = Place("free", warehouse["warehouse_id"])
-    if body.kind == "receipt":
-        entry = Entry(part["part_id"], body.quantity, "receipt", Place("supplier"), free)
-    elif body.quantity > 0:
-        entry = Entry(part["part_id"], body.quantity, "count", Place("variance"), free)
-    else:
-        entry = Entry(part["part_id"], -body.quantity, "count", free, Place("variance"))
-    (made,) = await post(call, [entry], Cause("note", body.cause))
+    warehouse = await warehouse_of_field(call, body.warehouse, "body.warehouse")
+    ticket_id = await _ticket_of_cause(call, body)
+    entry = _entry(part["part_id"], warehouse["warehouse_id"], body)
+    (made,) = await post(call, [entry], Cause(body.cause_kind, body.cause), ticket_id=ticket_id, note=body.note)
     row = await _row(call, "get_movement", {"movement_id": made["movement_id"]})
     if row is None:
         raise LookupError(f"movement {made['movement_id']} was written and is not there")
     return row
+
+
+def _entry(part_id: int, warehouse_id: int, body: NewMovement) -> Entry:
+    free, issued = Place("free", warehouse_id), Place("issued", warehouse_id)
+    if body.kind == "adjust":
+        ends = (Place("variance"), free) if body.quantity > 0 else (free, Place("variance"))
+        return Entry(part_id, abs(body.quantity), "count", *ends)
+    source = {"free": free, "issued": issued, "used": Place("used"), None: free}[body.place]
+    places = {
+        "receipt": (Place("supplier"), free),
+        "issue": (free, issued),
+        "consume": (source, Place("used")),
+        "scrap": (source, Place("scrapped")),
+        "return": (source, free),
+    }
+    return Entry(part_id, body.quantity, body.kind, *places[body.kind])
+
+
+async def _ticket_of_cause(call: Call, body: NewMovement) -> int | None:
+    """The case of what is named as the cause.
+
+    Raises:
+        Problem: 422 when there is no such thing.
+    """
+    if body.cause_kind == "note":
+        return None
+    found = await _row(call, f"cause_{body.cause_kind}", {"number": int(body.cause)})
+    if found is None:
+        raise Problem.bad_field("body.cause", f"there is no {body.cause_kind} {body.cause}")
+    ticket_id: int | None = found["ticket_id"]
+    return ticket_id
 
 
 async def _row(call: Call, query: str, values: dict[str, Any]) -> DictRow | None:

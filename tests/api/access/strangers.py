@@ -110,6 +110,7 @@ def _things(connection: Connection, who: str, serial: str) -> Belonging:
     ids |= _work(connection, who, ids)
     ticket, asset, customer = ids["ticket_id"], ids["asset_id"], ids["customer_id"]
     ids |= _money(connection, who, ticket)
+    ids |= _stores(connection, who, ids["provider_id"])
     ids |= _covered_and_refused(connection, who, asset, customer, ticket)
     ids |= _said_and_promised(connection, who, ticket, customer)
     ids |= _tools(connection, who, ids)
@@ -185,7 +186,7 @@ def _work(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, in
         "ticket_id": ticket,
         "job_id": job_id,
         "reservation_id": _one(connection, "reservation", kept, "reservation_id"),
-        "visit_id": _visit(connection, who, {**visit, "ends_at": "2026-07-01T09:00:00Z"}),
+        **_visit(connection, who, {**visit, "ends_at": "2026-07-01T09:00:00Z"}, ids["provider_id"]),
     }
 
 
@@ -231,6 +232,21 @@ def _money(connection: Connection, who: str, ticket: int) -> dict[str, int]:
         "quote_id": _one(connection, "quote", quote, "quote_id"),
         "payment_id": _one(connection, "payment", {**payment, **paid}, "payment_id"),
     }
+
+
+def _stores(connection: Connection, who: str, provider: int) -> dict[str, int]:
+    """A partner's warehouse with something in it, and a count of it."""
+    store = {"code": f"{who}-store", "name": f"{who} store", "kind": "partner", "provider_id": provider}
+    warehouse = _one(connection, "warehouse", store, "warehouse_id")
+    moved = {"part_id": 1, "quantity": 3, "kind": "receipt", "from_place": "supplier", "to_place": "free"}
+    cause = {"to_warehouse_id": warehouse, "cause_kind": "note", "cause_key": f"{who} delivery", "at": AT}
+    _one(connection, "stock_movement", {**moved, **cause})
+    sheet = {"warehouse_id": warehouse, "note": f"{who} count", "opened_by": who, "opened_at": AT}
+    count = _one(connection, "stock_count", sheet, "stock_count_id")
+    looked = {"counted": 2, "counted_at": AT, "counted_by": who, "counted_key": who, "expected": 3}
+    worth = {"cost_minor": 1, "currency": "EUR"}
+    _one(connection, "stock_count_line", {"stock_count_id": count, "part_id": 1, **looked, **worth})
+    return {"stock_count_id": count}
 
 
 def _covered_and_refused(connection: Connection, who: str, asset: int, customer: int, ticket: int) -> dict[str, int]:
@@ -355,15 +371,17 @@ def _tools(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, i
     }
 
 
-def _visit(connection: Connection, who: str, visit: dict[str, Any]) -> int:
-    """A visit with an appointment that was offered, and its report."""
+def _visit(connection: Connection, who: str, visit: dict[str, Any], provider_id: int) -> dict[str, int]:
+    """A visit with an appointment that was offered, its report, and the audit of it."""
     visit_id = _one(connection, "visit", visit, "visit_id")
     slot = {name: visit[name] for name in ("technician_id", "starts_at", "ends_at")}
     _one(connection, "visit_slot", {**slot, "visit_id": visit_id, "offered_at": AT}, "slot_id")
     frozen = '{"bill": null, "warranty": null, "asset_before": null, "asset_after": null, "made": []}'
     report = {"visit_id": visit_id, "content": f'{{"findings": "{who}"}}', "frozen": frozen, "frozen_at": AT}
     _one(connection, "visit_report", {**report, "written_by": who, "written_at": AT})
-    return visit_id
+    audited = {"visit_id": visit_id, "provider_id": provider_id, "technician_id": visit["technician_id"]}
+    check_id = _one(connection, "completion_check", {**audited, "completed_at": AT}, "completion_check_id")
+    return {"visit_id": visit_id, "completion_check_id": check_id}
 
 
 def shows_theirs(text: str) -> str | None:

@@ -37,7 +37,9 @@ NOT_AUDITED = {
     "session": "tokens; each begins and ends with its own times",
     "sla_revision": "a counter",
     "stock": "is moved only together with a stock_movement, which is a journal",
+    "stock_count_line": "names who counted what and when; what becomes of it are movements",
     "stock_movement": "is a journal with cause and time",
+    "stock_proof": "is a journal of what was found",
     "ticket_clock": "reckoned from policies, calendars and the case's moves, which are audited",
     "ticket_event": "is a journal with actor and time",
     "ticket_search": "words for finding, made from what is audited",
@@ -77,10 +79,7 @@ OPEN_TO_ALL = {
     "plan_part": "catalogue",
     "product_model": "catalogue",
     "sla_revision": "a counter",
-    "stock": "catalogue: what there is of a part",
-    "stock_movement": "catalogue: what there is of a part",
     "ticket_route": "catalogue",
-    "warehouse": "catalogue",
     "warranty_pending": "bare numbers, which no route shows",
     "warranty_policy": "catalogue",
     "warranty_policy_line": "catalogue",
@@ -102,6 +101,7 @@ CALLED_AS_OWNER = {
     "erase_changes": "takes a person out of the change feed; not for scoped callers",
     "index_tickets": "writes words for finding anew, and tells nothing",
     "next_ticket_id": "a number",
+    "warehouse_code": "a name on a label",
     "search_tickets": "looks for the caller's own only, by what the call has said of it",
 }
 
