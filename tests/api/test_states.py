@@ -8,8 +8,9 @@ from api.conventions.problems import Problem
 from api.conventions.states import StateMachine
 from api.state_diagrams import machines, page
 
-# A machine that went out of service may come back, as a part may, and a clock runs again when its case is opened again.
-WITHOUT_END = {"asset", "clock", "part"}
+# A machine that went out of service may come back, as a part may; a clock runs again when its case is opened again, and
+# an audit may be opened again.
+WITHOUT_END = {"asset", "clock", "completion check", "part"}
 MACHINES = {name: machine for name, (_, machine) in machines().items()}
 
 

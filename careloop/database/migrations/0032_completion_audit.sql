@@ -149,6 +149,8 @@ CREATE TABLE service.completion_run (
     -- 1, 2, 3 … of its check.
     number               integer NOT NULL CHECK (number > 0),
     rule_set_id          bigint NOT NULL REFERENCES service.completion_rule_set,
+    -- Its number, for partners, who do not see the set.
+    rule_set_version     integer NOT NULL,
     -- What the rules saw (api/completion_audit/facts.py): numbers and codes, no person's words.
     facts                jsonb NOT NULL,
     findings             jsonb NOT NULL,
@@ -187,3 +189,43 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.completion_step
 CALL service.guard('service.completion_step', 'EXISTS (SELECT FROM service.completion_check c '
     'WHERE c.completion_check_id = completion_step.completion_check_id)', 'completion_step_id', audited => false,
     personal => ARRAY['reason', 'content']);
+
+-- What holds until the house has decided: what is surely wrong is rejected, what is odd goes to a person. Ranges of fees
+-- and numbers of photos are for the house to say; a copy of this set is where to begin.
+INSERT INTO service.completion_rule_set
+    (number, name, note, state, rules, active_from, activated_by, created_at, created_by)
+VALUES (1, 'House rules', 'As careloop comes.', 'active', '[
+{"code": "report", "kind": "report", "verdict": "reject", "parameters": {}},
+{"code": "serial", "kind": "serial", "verdict": "reject", "parameters": {"must_match": true}},
+{"code": "fault-code", "kind": "fault_code", "verdict": "reject",
+ "parameters": {"levels": ["symptom", "fault", "cause", "remedy"], "if_not_solved": false},
+ "scope": {"job_kinds": ["repair", "complaint", "return", "exchange", "recall"]}},
+{"code": "signature", "kind": "signature", "verdict": "reject", "parameters": {"reason_suffices": true}},
+{"code": "charged-in-warranty", "kind": "charged_though_covered", "verdict": "reject",
+ "parameters": {"tolerance_minor": 0, "with_agreed_fees": false}},
+{"code": "free-out-of-warranty", "kind": "free_though_not_covered", "verdict": "manual",
+ "parameters": {"tolerance_minor": 0}, "scope": {"job_kinds": ["repair", "complaint"]}},
+{"code": "warranty-claim", "kind": "warranty_claim", "verdict": "manual", "parameters": {}},
+{"code": "installed-twice", "kind": "second_installation", "verdict": "manual", "parameters": {}},
+{"code": "twice-a-day", "kind": "twice_a_day", "verdict": "manual",
+ "parameters": {"whose": "provider", "same_job_too": false}},
+{"code": "rework", "kind": "rework", "verdict": "manual",
+ "parameters": {"within_days": 30, "same": "either", "same_provider": true}},
+{"code": "parts-against-stock", "kind": "parts_against_stock", "verdict": "manual",
+ "parameters": {"billed_too": true, "tolerance": 0}},
+{"code": "part-does-not-fit", "kind": "part_does_not_fit", "verdict": "manual", "parameters": {}},
+{"code": "part-serial", "kind": "part_serial", "verdict": "reject", "parameters": {}},
+{"code": "replaced-without-part", "kind": "replaced_without_part", "verdict": "manual", "parameters": {}},
+{"code": "travel-distance", "kind": "travel_distance", "verdict": "manual",
+ "parameters": {"factor": 1.4, "ways": 2, "allowance_km": 5}},
+{"code": "labour-beyond-presence", "kind": "labour_beyond_presence", "verdict": "manual",
+ "parameters": {"factor": 1, "allowance_minutes": 15}},
+{"code": "time-order", "kind": "time_order", "verdict": "manual",
+ "parameters": {"tolerance_minutes": 5, "past_appointment_hours": null}},
+{"code": "photo-reused", "kind": "photo_reused", "verdict": "manual", "parameters": {}, "told": false},
+{"code": "photos", "kind": "photos", "verdict": "note", "parameters": {"least": 1}},
+{"code": "old-part", "kind": "old_part", "verdict": "note", "parameters": {}},
+{"code": "far-from-site", "kind": "far_from_site", "verdict": "note", "parameters": {"most_km": 0.5}},
+{"code": "clock-off", "kind": "clock_off", "verdict": "note", "parameters": {"most_minutes": 15}},
+{"code": "told-late", "kind": "told_late", "verdict": "note", "parameters": {"most_hours": 24, "after_the_end": null}}
+]', '2000-01-01 00:00Z', 'careloop', '2000-01-01 00:00Z', 'careloop');

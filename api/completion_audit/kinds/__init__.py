@@ -1,0 +1,1 @@
+"""What rules can look for: each kind a pure function of a visit's facts and the rule's parameters."""
