@@ -86,6 +86,7 @@ from api.reports.routes import router as reports
 from api.reservations.routes import router as reservations
 from api.returns.routes import router as returns
 from api.returns.service import run_due as mark_overdue_old_parts
+from api.rotables.routes import router as rotables
 from api.satisfaction.routes import open_router as satisfaction_by_link
 from api.satisfaction.routes import router as satisfaction
 from api.satisfaction.rules import Survey
@@ -151,6 +152,7 @@ ROUTERS = (
     catalogue,
     parts,
     instruments,
+    rotables,
     warranty,
     sla,
     ticket_lists,

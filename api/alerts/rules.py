@@ -50,6 +50,8 @@ Topic = Literal[
     "part.refused",
     "old_part.overdue",
     "old_part.missing",
+    "instrument.overdue",
+    "instrument.calibration_due",
     "satisfaction.asked",
     "satisfaction.bad",
     "statement.issued",

@@ -365,7 +365,12 @@ def _tools(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, i
     calibrated = {"result": "passed", "calibrated_on": day, "calibrated_until": day, "laboratory": f"{who} laboratory"}
     recorded = {"instrument_id": instrument, "recorded_by": who, "recorded_at": AT}
     _one(connection, "instrument_calibration", {**calibrated, **recorded})
+    motor = {"part_id": 1, "serial": f"{who}-motor", "state": "installed", "asset_id": ids["asset_id"]}
+    rotable = _one(connection, "rotable", {**motor, "created_at": AT}, "rotable_id")
+    built_in = {"rotable_id": rotable, "at": AT, "actor": who, "action": "register", "to_state": "installed"}
+    _one(connection, "rotable_event", built_in)
     return {
+        "rotable_id": rotable,
         "instrument_id": instrument,
         "instrument_loan_id": _one(connection, "instrument_loan", {**lent, "due_back_on": day}, "instrument_loan_id"),
     }
