@@ -23,6 +23,8 @@ def completed(desk: Desk) -> Callable[..., int]:
         desk.on_site(visit)
         if parts:
             desk.use_pump(visit, parts)
+        else:
+            desk.use_pump(visit, kind="returned", old_part=None)
         desk.now += timedelta(minutes=minutes)
         desk.post("technician", f"{path}/check-out", {})
         desk.call("technician", "PUT", f"{path}/report", desk.report(**changes))
