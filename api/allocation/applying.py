@@ -20,7 +20,7 @@ from api.transfers import service as transfers
 from careloop.allocation.model import OptionKind
 
 # What an option can fail with because the world has moved on since it was reckoned: the next best one is tried.
-PASSING = frozenset({"stock-out-of-range"})
+PASSING = frozenset({"nothing-to-promise", "stock-out-of-range"})
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ async def undo(call: Call, demand: DictRow, reason: str) -> None:
     if demand["reservation_id"] is not None and demand["reservation_state"] == "reserved":
         await settle(call, demand["reservation_id"], "released")
     elif demand["purchase_line_id"] is not None:
-        await purchasing.withdraw(call, demand["part_demand_id"])
+        await purchasing.withdraw(call, demand["part_demand_id"], reason)
 
 
 async def apply(call: Call, asked: Asked, priced: Priced) -> Applied:
@@ -85,14 +85,21 @@ async def apply(call: Call, asked: Asked, priced: Priced) -> Applied:
     """
     demand, option = asked.demand, priced.option
     if option.kind is OptionKind.PURCHASE:
-        line = await purchasing.order(
-            call,
-            part_id=option.part_id,
-            quantity=option.quantity,
-            warehouse_id=option.warehouse_id,
-            ticket_id=demand["ticket_id"],
-            demand_id=demand["part_demand_id"],
-        )
+        owner = {
+            "ticket_id": demand["ticket_id"],
+            "job_id": demand["job_id"],
+            "demand_id": demand["part_demand_id"],
+        }
+        if priced.line_id is not None:
+            line = await purchasing.promise(call, purchase_line_id=priced.line_id, quantity=option.quantity, **owner)
+        else:
+            line = await purchasing.order(
+                call,
+                part_id=option.part_id,
+                quantity=option.quantity,
+                warehouse_id=option.warehouse_id,
+                **owner,
+            )
         supplied_at = line["expected_at"]
         promised_at = supplied_at + onward_of(asked.need)
         return Applied(promised_at, purchase_line_id=line["purchase_line_id"], supplied_at=supplied_at)

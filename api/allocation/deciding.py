@@ -87,7 +87,7 @@ async def decide(call: Call, part_demand_id: int, policy: Policy, choosing: Choo
         if demand["state"] == "allocated" and not choosing.anew:
             if place is not None and place == asked.current():
                 return await _keep(call, asked, place, choosing)
-            if choosing.only_better and not _is_better(asked, place, policy, call.now):
+            if choosing.only_better and not _is_better(asked, place, policy):
                 return await _touch(call, demand, demand["promised_at"])
         elif demand["state"] == "refused" and place is None:
             return await _touch(call, demand, asked.earliest)
@@ -147,14 +147,11 @@ def _why_stale(asked: Asked, wanted: _Name) -> str:
     return f"{kind.replace('_', ' ')} is not possible any more ({'; '.join(words) or 'its stock is gone'})"
 
 
-def _is_better(asked: Asked, place: int | None, policy: Policy, now: datetime) -> bool:
+def _is_better(asked: Asked, place: int | None, policy: Policy) -> bool:
     """Whether an option is worth changing a promise for: sooner by more than can be overlooked, and cheaper."""
     if place is None:
         return False
     best, promised_at = asked.options[place], asked.demand["promised_at"]
-    if asked.demand["ticket_id"] is None:
-        # No case, no promise of the supplier's: what comes in is taken by whoever asks first.
-        return bool(best.option.takes) and best.option.available_at <= max(promised_at, now)
     late_minor = policy.lateness_minor(asked.need.priority, asked.need.needed_by, promised_at)
     return best.option.available_at + rules.NEWS <= promised_at and best.total_minor <= late_minor
 

@@ -63,6 +63,7 @@ class Spot:
     position: Position | None = None
     transfer_days: int = 1
     provider_id: int | None = None
+    time_zone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Source:
         part: The part asked for, or its successor.
         available_at: When it can be at the site.
         supplier: Its name; empty when one is still to be found.
-        ordered: Whether it is on order already, with pieces for nobody yet.
+        line_id: Of an order that has pieces for nobody yet; None for a new one.
         price_minor: Of a piece; None where none is agreed.
         currency: Of the price.
     """
@@ -138,7 +139,7 @@ class Source:
     part: Part
     available_at: datetime
     supplier: str = ""
-    ordered: bool = False
+    line_id: int | None = None
     price_minor: int | None = None
     currency: str = ""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from psycopg.rows import DictRow
 
@@ -14,6 +15,8 @@ from api.allocation.risk import mean_behind
 from api.conventions.call import Call
 from api.conventions.positions import Position, great_circle_km
 from api.parts.service import substitutes_of
+from api.purchasing.rules import expected_at
+from api.sla.hours import Calendar
 from api.warehouses.rules import arrives_at
 from api.warehouses.service import hours_of, lanes_to
 from careloop.database.queries import load_queries
@@ -87,6 +90,7 @@ async def ask(call: Call, demands: Sequence[DictRow], policy: Policy) -> list[As
     related = await gathering.related()
     stocks = await gathering.stocks(related)
     sources = await gathering.sources(related)
+    hours = await gathering.hours({need.delivery.warehouse_id for need in needs if need.delivery is not None})
     asked = []
     for demand, need in zip(demands, needs, strict=True):
         parts = related[demand["part_id"]]
@@ -99,7 +103,7 @@ async def ask(call: Call, demands: Sequence[DictRow], policy: Policy) -> list[As
             ],
             substitutes=[Substitute(part.part, part.why) for part in parts if part.relation == "substitute"],
             kits=[Kit(part.part, part.pieces) for part in parts if part.relation == "kit"],
-            sources=_sources(need, parts, sources, call.now),
+            sources=_sources(need, parts, sources, hours, call.now),
         )
         found = options_of(need, facts, policy, call.now)
         asked.append(Asked(demand, need, facts, found.options, found.unfit, found.earliest))
@@ -123,6 +127,7 @@ class _Gathering:
         self._call = call
         self._demands = demands
         self._ways: dict[int, dict[int, Way]] = {}
+        self._hours: dict[int, Calendar] = {}
         self.freed: dict[tuple[int, int], int] = defaultdict(int)
         for demand in demands:
             if demand["reservation_state"] == "reserved" and demand["place"] == "reserved":
@@ -178,10 +183,17 @@ class _Gathering:
         new = {row["warehouse_id"] for row in stocks} - known.keys() - near
         if new:
             lanes = await lanes_to(self._call, to, new)
-            hours = await hours_of(self._call, {to, *new})
+            hours = await self.hours({to, *new})
             for start, lane in lanes.items():
                 known[start] = Way(lane, arrives_at(lane, hours[to], self._call.now, departs=hours[start]))
         return known
+
+    async def hours(self, warehouse_ids: set[int]) -> dict[int, Calendar]:
+        """When warehouses are open."""
+        new = warehouse_ids - self._hours.keys()
+        if new:
+            self._hours |= await hours_of(self._call, new)
+        return self._hours
 
     async def _rows(self, query: str, values: Mapping[str, Any]) -> list[DictRow]:
         return await (await self._call.connection.execute(SQL[query], values)).fetchall()
@@ -200,6 +212,7 @@ def _spot(row: Mapping[str, Any]) -> Spot:
         position=Position.of(row["latitude"], row["longitude"]),
         transfer_days=row["transfer_days"],
         provider_id=row["provider_id"],
+        time_zone=row["time_zone"],
     )
 
 
@@ -266,19 +279,23 @@ def _stock(
 
 
 def _sources(
-    need: Need, parts: Iterable[_Related], sources: Mapping[int, Iterable[DictRow]], now: datetime
+    need: Need,
+    parts: Iterable[_Related],
+    sources: Mapping[int, Iterable[DictRow]],
+    hours: Mapping[int, Calendar],
+    now: datetime,
 ) -> list[Source]:
     """Where the part can be ordered or is on order; where it cannot be had any more, the first that takes its place."""
-    if need.delivery is None:
-        return []
     wanted = next((one.part for one in parts if one.relation != "kit" and one.part.state == "active"), None)
-    if wanted is None:
+    spot = need.delivery
+    if wanted is None or spot is None:
         return []
     found = []
     for row in sources[wanted.part_id]:
-        if row["ordered"] and (row["warehouse_id"] != need.delivery.warehouse_id or row["pieces"] < need.quantity):
+        if row["line_id"] is not None and (row["warehouse_id"] != spot.warehouse_id or row["pieces"] < need.quantity):
             continue
-        comes = now + timedelta(days=row["lead_time_days"])
+        today = now.astimezone(ZoneInfo(spot.time_zone)).date()
+        comes = expected_at(hours[spot.warehouse_id], today, row["lead_time_days"], None)
         if row["expected_at"] is not None:
             # What is late already comes tomorrow at the earliest, as far as anybody knows.
             comes = max(row["expected_at"], now + timedelta(days=1))
@@ -287,7 +304,7 @@ def _sources(
                 part=wanted,
                 available_at=comes + onward_of(need),
                 supplier=row["supplier"],
-                ordered=row["ordered"],
+                line_id=row["line_id"],
                 price_minor=row["price_minor"],
                 currency=row["currency"],
             )

@@ -32,6 +32,7 @@ class Priced:
         sku: Of the part given.
         warehouse: Code of where it comes from; of a purchase where it is delivered to.
         to_warehouse: Where it is sent to, if it is.
+        line_id: Of a purchase, the order that has it already.
     """
 
     option: Option
@@ -39,6 +40,7 @@ class Priced:
     sku: str
     warehouse: str
     to_warehouse: str | None = None
+    line_id: int | None = None
 
     @property
     def freight_minor(self) -> int:
@@ -206,8 +208,8 @@ class _Asking:
     def of_source(self, source: Source, spot: Spot) -> Priced:
         """A purchase, delivered to a warehouse."""
         dearer, note = self._compared(source.price_minor, source.currency, self.need.part)
-        extra = max(0, dearer) * self.need.quantity + (0 if source.ordered else self.policy.order_minor)
-        if source.ordered:
+        extra = max(0, dearer) * self.need.quantity + (0 if source.line_id else self.policy.order_minor)
+        if source.line_id:
             words = f"on order from {source.supplier or 'a supplier to be found'} already and kept for nobody"
         else:
             words = f"ordered from {source.supplier}" if source.supplier else "ordered, a supplier is to be found"
@@ -222,7 +224,7 @@ class _Asking:
             extra_minor=extra,
             reason=f"{instead}{words}, by {spot.code} {self._when(source.available_at)}{note}",
         )
-        return Priced(option, 0, source.part.sku, spot.code)
+        return Priced(option, 0, source.part.sku, spot.code, line_id=source.line_id)
 
     def _from_shelf(self, stock: Stock, giving: _Giving) -> Priced:
         """An option that takes pieces from a shelf."""

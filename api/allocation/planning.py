@@ -1,14 +1,14 @@
 """What the plan of all demands is made from, and what is done with it (careloop/allocation/exchange.py)."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import psycopg
 
 from api.allocation import rules
-from api.allocation.applying import why_fixed
+from api.allocation.applying import undo, why_fixed
 from api.allocation.deciding import Choosing, decide, locked
 from api.allocation.facts import Policy, Stock
 from api.allocation.gathering import SQL, Asked, ask, demands_by_id, policy_of, read_policy
@@ -34,11 +34,10 @@ async def snapshot(call: Call, most: int) -> dict[str, Any]:
     row = await read_policy(call)
     policy = policy_of(row)
     found = await (await call.connection.execute(SQL["plannable_demands"], {"limit": most})).fetchall()
-    demands = await demands_by_id(call, [one["part_demand_id"] for one in found])
+    by_number = {demand["part_demand_id"]: demand for demand in await demands_by_id(call, [*map(_number, found)])}
+    demands = [by_number[_number(one)] for one in found]
     asked = await ask(call, demands, policy) if demands else []
-    lanes = await call.connection.execute(
-        SQL["open_lanes"], {"part_demand_ids": [demand["part_demand_id"] for demand in demands]}
-    )
+    lanes = await call.connection.execute(SQL["open_lanes"], {"part_demand_ids": [*map(_number, demands)]})
     offered = [(one, _offered(one.options)) for one in asked]
     return {
         "as_of": call.now,
@@ -47,6 +46,11 @@ async def snapshot(call: Call, most: int) -> dict[str, Any]:
         "shelves": _shelves(offered, policy),
         "open_lanes": await lanes.fetchall(),
     }
+
+
+def _number(demand: Mapping[str, Any]) -> int:
+    number: int = demand["part_demand_id"]
+    return number
 
 
 def _offered(options: Sequence[Priced]) -> list[Priced]:
@@ -103,15 +107,15 @@ async def apply_plan(call: Call, plan: PlanGiven) -> dict[str, Any]:
     await call.connection.execute(SQL["one_at_a_time"])
     policy = policy_of(await read_policy(call))
     results: dict[int, tuple[str, str]] = {}
-    waiting = list(plan.choices)
+    waiting: Sequence[ChoiceGiven] = plan.choices
     while waiting:
         failed = []
         for choice in waiting:
-            result = await _try(call, choice, policy)
-            results[choice.demand_id] = result
-            if result[0] == "refused":
+            results[choice.demand_id] = await _try(call, choice, policy)
+            if results[choice.demand_id][0] == "refused":
                 failed.append(choice)
         if len(failed) == len(waiting):
+            results |= await _try_together(call, failed, policy)
             break
         waiting = failed
     counts = {name: sum(result == name for result, _ in results.values()) for name in ("applied", "kept", "refused")}
@@ -135,6 +139,28 @@ async def _try(call: Call, choice: ChoiceGiven, policy: Policy) -> tuple[str, st
     except REFUSED as problem:
         return "refused", problem.detail if isinstance(problem, Problem) else "others were at it at the same moment"
     return ("applied" if after["version"] != demand["version"] else "kept"), after["reason"]
+
+
+async def _try_together(call: Call, choices: Sequence[ChoiceGiven], policy: Policy) -> dict[int, tuple[str, str]]:
+    """Take over choices that wait for one another's pieces, all or none: what each has is given free first."""
+    movable = [choice for choice in choices if choice.kind is not None]
+    if len(movable) < 2:
+        return {}
+    results = {}
+    try:
+        async with call.connection.transaction():
+            for choice in movable:
+                demand = await locked(call, choice.demand_id)
+                why = why_fixed(demand)
+                if why is not None:
+                    raise Problem.conflict("demand-fixed", why)
+                await undo(call, demand, choice.reason)
+            for choice in movable:
+                after = await decide(call, choice.demand_id, policy, replace(_choosing(choice), anew=True))
+                results[choice.demand_id] = ("applied", after["reason"])
+    except REFUSED:
+        return {}
+    return results
 
 
 def _choosing(choice: ChoiceGiven) -> Choosing:

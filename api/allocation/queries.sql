@@ -143,7 +143,7 @@ ORDER BY d.part_demand_id
 
 -- name: spots
 -- The warehouses of territories, those named, and the central ones that stand in where a territory has none.
-SELECT warehouse_id, code, kind, territory, latitude, longitude, transfer_days, provider_id
+SELECT warehouse_id, code, kind, territory, latitude, longitude, transfer_days, provider_id, time_zone
 FROM service.warehouse
 WHERE active AND (territory = ANY (%(territories)s) OR warehouse_id = ANY (%(warehouse_ids)s) OR kind = 'central')
 
@@ -162,7 +162,7 @@ WHERE k.part_id = ANY (%(asked_ids)s)
 
 -- name: stocks
 -- What every warehouse has of some parts, and how fast it went there in the last year.
-SELECT s.part_id, s.warehouse_id, w.code, w.kind, w.territory, w.latitude, w.longitude, w.transfer_days, w.provider_id,
+SELECT s.part_id, s.warehouse_id, w.code, w.kind, w.territory, w.latitude, w.longitude, w.transfer_days, w.provider_id, w.time_zone,
        s.on_hand, s.reserved, s.min_quantity, s.stocked_at, coalesce(u.pieces, 0) AS used
 FROM service.stock s
 JOIN service.warehouse w USING (warehouse_id)
@@ -177,7 +177,7 @@ ORDER BY s.part_id, s.warehouse_id
 
 -- name: sources
 -- Where parts can be ordered: the first supplier of each, if any, and what is on order for nobody yet.
-SELECT p.part_id, NULL::bigint AS warehouse_id, false AS ordered, coalesce(f.name, '') AS supplier,
+SELECT p.part_id, NULL::bigint AS warehouse_id, NULL::bigint AS line_id, coalesce(f.name, '') AS supplier,
        coalesce(f.lead_time_days, p.lead_time_days) AS lead_time_days, f.price_minor, coalesce(f.currency, '') AS currency,
        NULL::timestamptz AS expected_at, NULL::bigint AS pieces
 FROM service.part p
@@ -186,12 +186,12 @@ LEFT JOIN LATERAL (
     FROM service.supplier_part c
     JOIN service.supplier u USING (supplier_id)
     WHERE c.part_id = p.part_id AND c.active AND u.active
-    ORDER BY c.place, c.supplier_part_id
+    ORDER BY c.place, coalesce(c.lead_time_days, p.lead_time_days), c.supplier_id
     LIMIT 1
 ) f ON true
 WHERE p.part_id = ANY (%(part_ids)s) AND p.state = 'active'
 UNION ALL
-SELECT l.part_id, o.warehouse_id, true, coalesce(u.name, ''), l.lead_time_days, l.price_minor, o.currency, l.expected_at,
+SELECT l.part_id, o.warehouse_id, l.purchase_line_id, coalesce(u.name, ''), l.lead_time_days, l.price_minor, o.currency, l.expected_at,
        l.quantity - l.received - l.promised
 FROM service.purchase_line l
 JOIN service.purchase_order o USING (purchase_order_id)

@@ -13,12 +13,12 @@ from api.conventions.call import Call
 from api.tickets.service import append_event
 
 
-async def note(call: Call, demand: Mapping[str, Any], kind: str, **more: Any) -> None:
+async def note(call: Call, demand: Mapping[str, Any], event: str, **more: Any) -> None:
     """Write a line into the case's history."""
     if demand["ticket_id"] is None:
         return
     detail = {"part_demand_id": demand["part_demand_id"], "sku": demand["sku"], "quantity": demand["quantity"], **more}
-    await append_event(call, demand["ticket_id"], kind, detail)
+    await append_event(call, demand["ticket_id"], event, detail)
 
 
 async def tell_answer(call: Call, demand: DictRow) -> None:

@@ -146,7 +146,7 @@ def test_kits_are_taken_apart_in_whole():
 def test_an_order_has_an_honest_date_and_what_is_ordered_already_costs_no_order():
     sources = [
         Source(PUMP, NOW + 30 * DAY, "Maker", price_minor=11_000, currency="EUR"),
-        Source(PUMP, NOW + 12 * DAY, "Maker", ordered=True),
+        Source(PUMP, NOW + 12 * DAY, "Maker", line_id=5),
     ]
     ways = asked(need(), sources=sources)
     assert [priced.option.available_at for priced in ways.options] == [NOW + 12 * DAY, NOW + 30 * DAY]
