@@ -9,16 +9,20 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from api.accounts import rules
-from api.accounts.journal import SQL, account_in, enter, reverse, row, rows
+from api.accounts.journal import account_in, enter, reverse, row, rows
 from api.accounts.models import NewBearer
 from api.accounts.rules import Verdict
 from api.accounts.service import partner_price, use_up, verdict
 from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.tickets.repository import append_event
+from careloop.database.queries import load_queries
+
+SQL = load_queries("api.accounts")
+
 
 _BEARER = SQL["bearer_rows"] + "\n" + SQL["one_bearer"]
-_BEARERS = SQL["bearer_rows"] + "\n" + SQL["page_of_bearers"]
+_BEARERS = SQL["bearer_rows"] + "\n" + SQL["list_bearers"]
 _BEARER_OF_PART = SQL["bearer_rows"] + "\n" + SQL["bearer_of_used_part"]
 
 

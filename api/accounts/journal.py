@@ -23,7 +23,7 @@ SQL = load_queries("api.accounts")
 
 _ACCOUNT = SQL["account_rows"] + "\n" + SQL["one_account"]
 _ACCOUNT_IN = SQL["account_rows"] + "\n" + SQL["account_in_currency"]
-_ACCOUNTS = SQL["account_rows"] + "\n" + SQL["page_of_accounts"]
+_ACCOUNTS = SQL["account_rows"] + "\n" + SQL["list_accounts"]
 _ENTRY = SQL["entry_rows"] + "\n" + SQL["one_entry"]
 
 # By which an account is opened that nobody has agreed anything about.

@@ -11,7 +11,7 @@ WHERE a.partner_account_id = %(partner_account_id)s
 -- name: account_in_currency
 WHERE a.provider_id = %(provider_id)s AND a.currency = %(currency)s
 
--- name: page_of_accounts
+-- name: list_accounts
 WHERE a.partner_account_id > %(after_id)s AND (%(provider_id)s::bigint IS NULL OR a.provider_id = %(provider_id)s)
 ORDER BY a.partner_account_id
 LIMIT %(fetch)s
@@ -66,7 +66,7 @@ LEFT JOIN service.part p ON p.part_id = e.part_id
 -- name: one_entry
 WHERE e.partner_entry_id = %(partner_entry_id)s
 
--- name: page_of_entries
+-- name: list_entries
 WHERE e.partner_account_id = %(partner_account_id)s AND e.partner_entry_id > %(after_id)s
   AND (%(from_at)s::timestamptz IS NULL OR e.at >= %(from_at)s)
   AND (%(until_at)s::timestamptz IS NULL OR e.at < %(until_at)s)
@@ -153,7 +153,7 @@ WHERE b.part_bearer_id = %(part_bearer_id)s
 -- name: bearer_of_used_part
 WHERE b.visit_part_id = %(visit_part_id)s AND b.replaced_at IS NULL
 
--- name: page_of_bearers
+-- name: list_bearers
 WHERE b.part_bearer_id > %(after_id)s AND (%(visit_id)s::bigint IS NULL OR b.visit_id = %(visit_id)s)
   AND (%(ticket_id)s::bigint IS NULL OR b.ticket_id = %(ticket_id)s)
   AND (%(provider_id)s::bigint IS NULL OR b.provider_id = %(provider_id)s)

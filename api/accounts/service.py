@@ -5,12 +5,15 @@ from datetime import date
 from psycopg.rows import DictRow
 
 from api.accounts import rules
-from api.accounts.journal import SQL, account_in, credit_limit, enter, find_account, row, rows
+from api.accounts.journal import account_in, credit_limit, enter, find_account, row, rows
 from api.accounts.rules import Bearer, Verdict
 from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.parts.service import price_of
 from api.warranty.service import question
+from careloop.database.queries import load_queries
+
+SQL = load_queries("api.accounts")
 
 
 async def charge(  # noqa: PLR0917 - what an entry says

@@ -8,13 +8,17 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
-from api.accounts.journal import SQL, get_account, row, rows
+from api.accounts.journal import get_account, row, rows
 from api.assets.bulk.sheets import CsvWriter
 from api.conventions.call import Call
 from api.conventions.pages import PageRequest
 from api.conventions.problems import Problem
+from careloop.database.queries import load_queries
 
-_ENTRIES = SQL["entry_rows"] + "\n" + SQL["page_of_entries"]
+SQL = load_queries("api.accounts")
+
+
+_ENTRIES = SQL["entry_rows"] + "\n" + SQL["list_entries"]
 _PERIOD = SQL["entry_rows"] + "\n" + SQL["entries_of_period"]
 
 COLUMNS = (

@@ -13,8 +13,11 @@ from api.conventions.problems import Problem
 from api.returns import rules
 from api.returns.models import NewInspection
 from api.returns.rules import OLD_PART_MACHINE
-from api.returns.service import SQL, keep_files, lock_old_part, move, note_in_case, row, rows
+from api.returns.service import keep_files, lock_old_part, move, note_in_case, row, rows
 from api.tickets.service import correct_outcome
+from careloop.database.queries import load_queries
+
+SQL = load_queries("api.returns")
 
 
 async def inspect(call: Call, old_part_id: int, body: NewInspection) -> None:

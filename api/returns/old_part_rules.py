@@ -9,10 +9,14 @@ from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.parts.service import part_of_field
 from api.returns.models import NewOldPartRule
-from api.returns.service import SQL, row
+from api.returns.service import row
+from careloop.database.queries import load_queries
+
+SQL = load_queries("api.returns")
+
 
 _ONE = SQL["rule_rows"] + "\n" + SQL["one_rule"]
-_PAGE = SQL["rule_rows"] + "\n" + SQL["page_of_rules"]
+_PAGE = SQL["rule_rows"] + "\n" + SQL["list_rules"]
 
 
 async def create_rule(call: Call, body: NewOldPartRule) -> DictRow:

@@ -22,7 +22,7 @@ WHERE o.old_part_id = %(old_part_id)s
 WHERE o.return_slip_id = %(return_slip_id)s
 ORDER BY o.old_part_id
 
--- name: page_of_old_parts
+-- name: list_old_parts
 WHERE o.old_part_id > %(after_id)s
   AND (%(states)s::text[] IS NULL OR o.state = ANY (%(states)s))
   AND (NOT %(overdue)s OR (o.state IN ('expected', 'packed', 'shipped') AND o.due_by < %(now)s))
@@ -163,7 +163,7 @@ LEFT JOIN service.product_model m USING (model_id)
 -- name: one_rule
 WHERE r.old_part_rule_id = %(old_part_rule_id)s
 
--- name: page_of_rules
+-- name: list_rules
 WHERE r.old_part_rule_id > %(after_id)s AND (%(with_ended)s OR r.ended_at IS NULL)
 ORDER BY r.old_part_rule_id
 LIMIT %(fetch)s
@@ -199,7 +199,7 @@ LEFT JOIN service.provider o ON o.provider_id = s.provider_id
 -- name: one_slip
 WHERE s.return_slip_id = %(return_slip_id)s
 
--- name: page_of_slips
+-- name: list_slips
 WHERE s.return_slip_id > %(after_id)s AND (%(state)s::text IS NULL OR s.state = %(state)s)
   AND (%(provider_id)s::bigint IS NULL OR s.provider_id = %(provider_id)s)
 ORDER BY s.return_slip_id

@@ -21,7 +21,7 @@ from careloop.database.queries import load_queries
 SQL = load_queries("api.returns")
 
 _ONE = SQL["old_part_rows"] + "\n" + SQL["one_old_part"]
-_PAGE = SQL["old_part_rows"] + "\n" + SQL["page_of_old_parts"]
+_PAGE = SQL["old_part_rows"] + "\n" + SQL["list_old_parts"]
 
 BATCH = 500
 # What a filter stands for, where it is not one state.

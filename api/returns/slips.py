@@ -13,10 +13,14 @@ from api.returns import rules
 from api.returns.models import NewReturnSlip, Shipping, SlipContents, SlipReceipt
 from api.returns.paper import slip_pdf
 from api.returns.rules import OLD_PART_MACHINE, SLIP_MACHINE
-from api.returns.service import SQL, get_old_part, lock_old_parts, move, note_in_case, receive, row, rows
+from api.returns.service import get_old_part, lock_old_parts, move, note_in_case, receive, row, rows
+from careloop.database.queries import load_queries
+
+SQL = load_queries("api.returns")
+
 
 _ONE = SQL["slip_rows"] + "\n" + SQL["one_slip"]
-_PAGE = SQL["slip_rows"] + "\n" + SQL["page_of_slips"]
+_PAGE = SQL["slip_rows"] + "\n" + SQL["list_slips"]
 _PARTS = SQL["old_part_rows"] + "\n" + SQL["parts_of_slip"]
 
 _KEEP: Mapping[str, Any] = {"carrier": None, "tracking_number": None, "note": ""}
