@@ -102,6 +102,8 @@ from api.stock.balance_routes import router as stock
 from api.stock.count_routes import router as stock_counts
 from api.stock.proofs import run_due as prove_stock
 from api.stock.routes import router as stock_of_parts
+from api.stocking.forecasts import run_due as score_forecasts
+from api.stocking.routes import router as stocking
 from api.telemetry.routes import router as telemetry
 from api.tickets.collection_routes import router as ticket_lists
 from api.tickets.routes import router as tickets
@@ -183,6 +185,7 @@ ROUTERS = (
     completion_audit,
     rate_cards,
     settlement,
+    stocking,
     reports,
     telemetry,
     timeline,
@@ -217,6 +220,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("proof-of-stock", prove_stock),
     Duty("completion-audit", check_completions),
     Duty("settlement", draft_statements),
+    Duty("forecasts", score_forecasts),
 )
 
 # After so long a rest a connection is asked whether it still lives.

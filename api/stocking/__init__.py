@@ -1,0 +1,1 @@
+"""What to keep where: forecasts of demand, proposals of levels, transfers and purchases, and stock that nobody uses."""
