@@ -22,6 +22,8 @@ from api.access.service import run_due as forget_ended_logins
 from api.accounts.routes import router as accounts
 from api.alerts.delivery import DeliveryLimits, delivering
 from api.alerts.routes import router as alerts
+from api.allocation.following import run_due as follow_part_demands
+from api.allocation.routes import router as allocation
 from api.assets.bulk.routes import import_router as asset_import
 from api.assets.bulk.routes import router as asset_sheets
 from api.assets.catalogue_routes import router as product_models
@@ -67,6 +69,8 @@ from api.parts.routes import router as parts
 from api.plans.routes import router as plans
 from api.privacy.routes import router as privacy
 from api.providers.routes import router as providers
+from api.purchasing.duties import run_due as watch_purchases
+from api.purchasing.routes import router as purchasing
 from api.quotes.payment_routes import open_router as payment_messages
 from api.quotes.payment_routes import router as payments
 from api.quotes.routes import open_router as quote_links
@@ -167,6 +171,8 @@ ROUTERS = (
     accounts,
     returns,
     transfers,
+    purchasing,
+    allocation,
     quote_links,
     quotes,
     payment_messages,
@@ -216,6 +222,8 @@ DUTIES: tuple[Duty, ...] = (
     Duty("instruments", ask_for_instruments),
     Duty("merged-customers", fetch_strays),
     Duty("transfers", watch_transfers),
+    Duty("purchases", watch_purchases),
+    Duty("part-demands", follow_part_demands),
     Duty("satisfaction", ask_for_satisfaction),
     Duty("proof-of-stock", prove_stock),
     Duty("completion-audit", check_completions),

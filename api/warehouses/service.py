@@ -191,7 +191,7 @@ async def hours_of(call: Call, warehouse_ids: Iterable[int]) -> dict[int, Calend
 
 
 def _calendar(found: Mapping[str, Any]) -> Calendar:
-    if found["week"] is None and found["own_days"] is None:
+    if found["week"] is None and found["own_days"] is None and found["time_zone"] == "UTC":
         return ALWAYS_OPEN
     week = ALWAYS_OPEN.week if found["week"] is None else tuple(map(spans_of, found["week"]))
     days = HouseDays(_days(found["calendar_days"]), _days(found["own_days"]))

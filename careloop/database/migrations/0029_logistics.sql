@@ -173,9 +173,10 @@ CREATE TABLE service.purchase_line (
     purchase_line_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     purchase_order_id      bigint NOT NULL REFERENCES service.purchase_order,
     part_id                bigint NOT NULL REFERENCES service.part,
-    -- What was asked for; the quantity is that, in whole packs and the minimum at least.
-    wanted                 integer NOT NULL CHECK (wanted > 0),
-    quantity               integer NOT NULL CHECK (quantity > 0),
+    -- What was asked for; the quantity is that, in whole packs and the minimum at least. Both are 0, and the line closed,
+    -- where nobody wants it any more before it was sent.
+    wanted                 integer NOT NULL CHECK (wanted >= 0),
+    quantity               integer NOT NULL CHECK (quantity >= 0),
     received               integer NOT NULL DEFAULT 0 CHECK (received >= 0),
     -- Came, but not fit for use: the supplier still owes them.
     damaged                integer NOT NULL DEFAULT 0 CHECK (damaged >= 0),
@@ -197,6 +198,7 @@ CREATE TABLE service.purchase_line (
     late_since             timestamptz,
     UNIQUE (purchase_order_id, part_id),
     CHECK (wanted <= quantity),
+    CHECK (quantity > 0 OR closed),
     CHECK (closed OR received + promised <= quantity)
 );
 CREATE INDEX purchase_line_order ON service.purchase_line (purchase_order_id, purchase_line_id);
@@ -215,11 +217,13 @@ CREATE TABLE service.purchase_promise (
     -- Of the allocation, which made it.
     demand_id            bigint,
     quantity             integer NOT NULL CHECK (quantity > 0),
+    -- Whether the line was ordered for it, and not for the shelf; then it shrinks when a draft's promise is withdrawn.
+    ordered              boolean NOT NULL,
     state                text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'kept', 'withdrawn')),
     reservation_id       bigint REFERENCES service.reservation,
     promised_at          timestamptz NOT NULL,
     ended_at             timestamptz,
-    CHECK (ticket_id IS NOT NULL OR job_id IS NOT NULL),
+    CHECK (ticket_id IS NOT NULL OR job_id IS NOT NULL OR demand_id IS NOT NULL),
     CHECK ((state = 'open') = (ended_at IS NULL))
 );
 CREATE INDEX purchase_promise_line ON service.purchase_promise (purchase_line_id, purchase_promise_id);
