@@ -336,7 +336,8 @@ def _settled(connection: Connection, who: str, ids: dict[str, Any]) -> dict[str,
         "UPDATE service.rate_card SET state = 'active', activated_at = created_at WHERE rate_card_id = %s", [card_id]
     )
     whose = {"provider_id": ids["provider_id"]}
-    _one(connection, "visit_settlement", {**whose, "visit_id": ids["visit_id"], "detail": who, "next_at": AT})
+    # The check of the visit's completion has made it.
+    connection.execute("UPDATE service.visit_settlement SET detail = %s WHERE visit_id = %s", [who, ids["visit_id"]])
     drafted = {**whose, "currency": "EUR", "month": "2026-07-01", "created_at": AT}
     statement_id = _one(connection, "statement", drafted, "statement_id")
     made = {"statement_id": statement_id, "source": "visit", "kind": "labour", "visit_id": ids["visit_id"]}
