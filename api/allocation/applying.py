@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg.rows import DictRow
 
 from api.allocation import rules
@@ -105,16 +106,7 @@ async def apply(call: Call, asked: Asked, priced: Priced) -> Applied:
         return Applied(promised_at, purchase_line_id=line["purchase_line_id"], supplied_at=supplied_at)
     if option.kind is OptionKind.KIT:
         await _open_kits(call, priced, demand["ticket_id"])
-    kept = await reserve_at(
-        call,
-        part_id=option.part_id,
-        warehouse_id=option.warehouse_id,
-        quantity=option.quantity,
-        ticket_id=demand["ticket_id"],
-        job_id=demand["job_id"],
-        demand_id=demand["part_demand_id"],
-        available_at=option.available_at,
-    )
+    kept = await _keep(call, demand, priced)
     number: int = kept["reservation_id"]
     if option.lane is None:
         return Applied(option.available_at, reservation_id=number)
@@ -129,6 +121,29 @@ async def apply(call: Call, asked: Asked, priced: Priced) -> Applied:
         cause=("part_demand", str(demand["part_demand_id"])),
     )
     return Applied(transfer["expected_at"], reservation_id=number, transfer_id=transfer["transfer_id"])
+
+
+async def _keep(call: Call, demand: DictRow, priced: Priced) -> DictRow:
+    """Keep the pieces of an option.
+
+    Raises:
+        Problem: 409 when they are gone, or when the job keeps pieces of that part already, for something else.
+    """
+    option = priced.option
+    try:
+        return await reserve_at(
+            call,
+            part_id=option.part_id,
+            warehouse_id=option.warehouse_id,
+            quantity=option.quantity,
+            ticket_id=demand["ticket_id"],
+            job_id=demand["job_id"],
+            demand_id=demand["part_demand_id"],
+            available_at=option.available_at,
+        )
+    except psycopg.errors.UniqueViolation as violation:
+        detail = f"job {demand['job_id']} keeps {priced.sku} already; change that reservation's quantity instead"
+        raise Problem.conflict("reservation-there", detail, sku=priced.sku) from violation
 
 
 async def _open_kits(call: Call, priced: Priced, ticket_id: int | None) -> None:

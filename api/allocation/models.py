@@ -103,7 +103,7 @@ class Demand(Answer):
 class DecidedDemand(Demand):
     """A demand with the last decision about it."""
 
-    decision: Decision | None
+    decision: Decision | None = Field(description="null before any, and for partners: it shows all warehouses")
 
 
 class Cancellation(Body):

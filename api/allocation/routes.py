@@ -72,7 +72,7 @@ async def get_demand(part_demand_id: Id, call: CurrentCall) -> DecidedDemand:
     return DecidedDemand.model_validate(await service.get_demand(call, part_demand_id))
 
 
-@router.get("/demands/{part_demand_id}/decisions", dependencies=EVERYBODY)
+@router.get("/demands/{part_demand_id}/decisions", dependencies=[allow(*STAFF)])
 async def list_decisions(part_demand_id: Id, page: CurrentPage, call: CurrentCall) -> Page[Decision]:
     """Everything that was decided for a demand, oldest first."""
     rows = await service.list_decisions(call, part_demand_id, page.parameters)

@@ -147,8 +147,14 @@ SELECT j.job_id, j.asset_id, a.serial, coalesce(s.territory, 'default') AS terri
        coalesce(s.time_zone, 'UTC') AS time_zone, j.ticket_id, j.plan_id, j.occurrence, t.component, j.state,
        j.waiting_reason, j.cancel_reason, j.skill, j.labour_minutes, j.priority, j.instructions, j.due_by,
        j.created_at, j.completed_at, j.outcome, j.version,
+       -- Where another part was allocated instead, the job needs that one.
        coalesce((SELECT jsonb_agg(jsonb_build_object('sku', p.sku, 'quantity', jp.quantity) ORDER BY p.sku)
-                 FROM service.job_part jp JOIN service.part p USING (part_id)
+                 FROM service.job_part jp
+                 JOIN service.part p ON p.part_id = coalesce(
+                     (SELECT d.given_part_id FROM service.part_demand d
+                      WHERE d.job_id = jp.job_id AND d.part_id = jp.part_id AND d.state IN ('allocated', 'fulfilled')
+                      ORDER BY d.part_demand_id DESC
+                      LIMIT 1), jp.part_id)
                  WHERE jp.job_id = j.job_id), '[]') AS parts,
        coalesce((SELECT jsonb_agg(jsonb_build_object(
                         'reservation_id', r.reservation_id, 'job_id', r.job_id, 'sku', p.sku,

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from psycopg.rows import DictRow
 
 from api.alerts.service import announce
+from api.allocation.service import adopt as adopt_demands
 from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.dispatch import rules
@@ -65,6 +66,7 @@ async def _job_of_ticket(call: Call, ticket_id: int) -> tuple[DictRow, bool]:
     values = {"ticket_id": ticket_id, "job_id": made["job_id"]}
     await call.connection.execute(SQL["insert_parts_of_ticket"], values)
     await adopt(call, ticket_id, made["job_id"])
+    await adopt_demands(call, ticket_id, made["job_id"])
     return await get_job(call, made["job_id"]), True
 
 

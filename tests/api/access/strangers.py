@@ -182,10 +182,13 @@ def _work(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, in
     _one(connection, "job", {**job, "ticket_id": None, "plan_id": 1, "occurrence": 1}, "job_id")
     kept = {"job_id": job_id, "part_id": 1, "warehouse_id": 1, "quantity": 1, "available_at": AT, "created_at": AT}
     visit = {"job_id": job_id, "technician_id": ids["technician_id"], "starts_at": AT, "dispatched_at": AT}
+    wanted = {"ticket_id": ticket, "job_id": job_id, "part_id": 1, "quantity": 1, "needed_by": AT, "created_at": AT}
+    refused = {"priority": "high", "state": "refused", "reason": f"{who} has none"}
     return {
         "ticket_id": ticket,
         "job_id": job_id,
         "reservation_id": _one(connection, "reservation", kept, "reservation_id"),
+        "part_demand_id": _one(connection, "part_demand", {**wanted, **refused}, "part_demand_id"),
         **_visit(connection, who, {**visit, "ends_at": "2026-07-01T09:00:00Z"}, ids["provider_id"]),
     }
 
@@ -354,6 +357,32 @@ def _settled(connection: Connection, who: str, ids: dict[str, Any]) -> dict[str,
         "statement_id": statement_id,
         "statement_line_id": line_id,
         "dispute_id": dispute_id,
+    }
+
+
+def _tools(connection: Connection, who: str, ids: dict[str, int]) -> dict[str, int]:
+    """A partner's instrument, lent to its technician."""
+    meter = {"code": f"{who}-meter", "name": f"{who} meter", "kind": "meter", "provider_id": ids["provider_id"]}
+    instrument = _one(connection, "instrument", {**meter, "state": "lent", "created_at": AT}, "instrument_id")
+    lent = {"instrument_id": instrument, "technician_id": ids["technician_id"], "lent_at": AT, "lent_by": who}
+    day = "2026-07-02"
+    calibrated = {"result": "passed", "calibrated_on": day, "calibrated_until": day, "laboratory": f"{who} laboratory"}
+    recorded = {"instrument_id": instrument, "recorded_by": who, "recorded_at": AT}
+    _one(connection, "instrument_calibration", {**calibrated, **recorded})
+    motor = {
+        "part_id": 1,
+        "serial": f"{who}-motor",
+        "state": "installed",
+        "asset_id": ids["asset_id"],
+        "created_at": AT,
+    }
+    rotable = _one(connection, "rotable", motor, "rotable_id")
+    built_in = {"rotable_id": rotable, "at": AT, "actor": who, "action": "register", "to_state": "installed"}
+    _one(connection, "rotable_event", built_in)
+    return {
+        "rotable_id": rotable,
+        "instrument_id": instrument,
+        "instrument_loan_id": _one(connection, "instrument_loan", {**lent, "due_back_on": day}, "instrument_loan_id"),
     }
 
 
