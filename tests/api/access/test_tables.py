@@ -20,6 +20,8 @@ NOT_AUDITED = {
     "conversation": "who is to answer next, reckoned from the messages, which are audited",
     "customer_merge": "is a journal with actor and time",
     "device_revision": "a counter",
+    "dispute_message": "is a journal with author and time",
+    "entry_to_settle": "entries of partners' accounts, which are a journal, until a statement has them",
     "erasure": "is the record of an erasure, with actor and time and nothing of the person",
     "escalation_step": "is a journal of who was told when",
     "feed": "the order of the change feed",
@@ -35,7 +37,9 @@ NOT_AUDITED = {
     "quote_line": "is written with its quote and never changed once that was sent",
     "rotable_event": "is a journal with actor and time",
     "session": "tokens; each begins and ends with its own times",
+    "settlement_period": "is written once with actor and time",
     "sla_revision": "a counter",
+    "statement_line": "is written once with actor and time",
     "stock": "is moved only together with a stock_movement, which is a journal",
     "stock_count_line": "names who counted what and when; what becomes of it are movements",
     "stock_movement": "is a journal with cause and time",
@@ -47,6 +51,7 @@ NOT_AUDITED = {
     "visit_contact": "is a journal with actor and time",
     "visit_entry": "is a journal with actor and time",
     "visit_position": "is a journal with actor and time",
+    "visit_settlement": "reckoned from audit, old parts and rate cards; what comes of it are lines",
     "warranty_pending": "machines whose warranty is still to be reckoned",
     "webhook_parked": "delivery is the platform's business",
     "webhook_progress": "delivery is the platform's business",
@@ -55,6 +60,7 @@ NOT_AUDITED = {
 NOT_FED = {
     "alert": "delivery is nobody's case; the feed would tell of its own deliveries",
     "consent": "each row is a fact that stands; a newer one takes its place",
+    "visit_settlement": "a place in a queue; what comes of it stands on statements, which are fed",
     "visit_slot": "times offered for a visit, whose own states are fed",
 }
 # Tables that every scoped caller sees whole (policy `true`), and why: nothing in them is anybody's.
