@@ -97,8 +97,18 @@ async def list_for(call: Call, ticket: DictRow, on: date, price_list_id: int | N
     return rows[0]
 
 
-async def price_by(call: Call, lines: Sequence[Line], listed: DictRow, cover: Cover) -> Priced:
-    """Lines priced by a price list.
+async def price_by(
+    call: Call, lines: Sequence[Line], listed: DictRow, cover: Cover, *, on: date, customer_kind: str
+) -> Priced:
+    """Lines priced by a price list; parts that are not on it by the catalogue's price for customers.
+
+    Args:
+        call: Whose connection is used.
+        lines: What is to be priced.
+        listed: The price list.
+        cover: Who bears what.
+        on: The day whose catalogue prices count.
+        customer_kind: Whose catalogue prices come before those for all.
 
     Raises:
         Problem: 422 naming the line that has no price.
@@ -107,9 +117,10 @@ async def price_by(call: Call, lines: Sequence[Line], listed: DictRow, cover: Co
     prices: dict[str, Any] = {name: {} for name in _KINDS.values()}
     for item in await (await call.connection.execute(SQL["prices_of_codes"], codes)).fetchall():
         prices[_KINDS[item["kind"]]][item["code"]] = item["price_minor"]
+    asked = {**codes, "currency": listed["currency"], "on": on, "level": customer_kind}
     costs = {
-        row["sku"]: PartCost(row["name"], row["cost_minor"], row["currency"])
-        for row in await (await call.connection.execute(SQL["part_costs"], codes)).fetchall()
+        row["sku"]: PartCost(row["name"], row["cost_minor"], row["currency"], row["listed_minor"])
+        for row in await (await call.connection.execute(SQL["part_costs"], asked)).fetchall()
     }
     try:
         return price(lines, _tariff(listed, prices), costs, cover)

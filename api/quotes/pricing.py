@@ -42,7 +42,8 @@ class Tariff:
         labour_hour_minor: Labour by time, per hour.
         labour_step_minutes: Labour is billed in whole steps of it; a step begun counts.
         travel_km_minor: Travel by distance, per kilometre.
-        part_factor_bp: What a part without a price of its own costs: its cost times this, in basis points of it.
+        part_factor_bp: What a part costs that has a price neither here nor in the catalogue: its cost times this, in
+            basis points of it.
         minimum_charge_minor: The least that work costs whoever pays for any.
         tax_rate_bp: Tax on top, in basis points.
         operations: Flat labour by code of the operation.
@@ -66,11 +67,19 @@ class Tariff:
 
 @dataclass(frozen=True)
 class PartCost:
-    """What a part costs the maker, and what it is called."""
+    """What a part costs, and what it is called.
+
+    Attributes:
+        name: For the customer.
+        cost_minor: What it costs the maker.
+        currency: Of the cost.
+        listed_minor: The catalogue's price for customers, in the currency of the price list; None where it has none.
+    """
 
     name: str
     cost_minor: int
     currency: str
+    listed_minor: int | None = None
 
 
 @dataclass(frozen=True)
@@ -258,6 +267,8 @@ def _part(place: int, line: Line, tariff: Tariff, costs: Mapping[str, PartCost])
     if part is None:
         raise Unpriced(place, "code", f"there is no part {line.code}")
     listed = tariff.parts.get(line.code)
+    if listed is None:
+        listed = part.listed_minor
     if listed is None:
         if part.currency != tariff.currency:
             problem = f"{line.code} is not on the price list, and its cost is in {part.currency}, not {tariff.currency}"

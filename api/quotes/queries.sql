@@ -57,7 +57,17 @@ FROM service.price_item
 WHERE price_list_id = %(price_list_id)s AND code = ANY (%(codes)s)
 
 -- name: part_costs
-SELECT sku, name, cost_minor, currency FROM service.part WHERE sku = ANY (%(codes)s)
+-- What the part costs the house, and its list price for customers on the day, where it has one.
+SELECT p.sku, p.name, p.cost_minor, p.currency, r.price_minor AS listed_minor
+FROM service.part p
+LEFT JOIN LATERAL (
+    SELECT price_minor FROM service.part_price
+    WHERE part_id = p.part_id AND kind = 'customer' AND currency = %(currency)s AND level IN (%(level)s, '')
+      AND %(on)s BETWEEN valid_from AND coalesce(valid_until, 'infinity')
+    ORDER BY level = '', valid_from DESC
+    LIMIT 1
+) r ON true
+WHERE p.sku = ANY (%(codes)s)
 
 -- name: ticket_to_quote
 SELECT t.ticket_id, t.state, t.asset_id, t.component, t.customer_id, a.serial,

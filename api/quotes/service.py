@@ -59,7 +59,7 @@ async def price(
     ticket = await ticket_to_quote(call, ticket_id)
     listed = await list_for(call, ticket, on, None, None)
     cover, _ = await cover_of(call, ticket, on, component, cause)
-    return await price_by(call, _lines(lines), listed, cover)
+    return await price_by(call, _lines(lines), listed, cover, on=on, customer_kind=ticket["customer_kind"])
 
 
 async def create_quote(call: Call, ticket_id: int, body: NewQuote, *, all_borne: Cover | None = None) -> DictRow:
@@ -81,7 +81,8 @@ async def create_quote(call: Call, ticket_id: int, body: NewQuote, *, all_borne:
     on = call.now.astimezone(ZoneInfo(ticket["time_zone"])).date()
     listed = await list_for(call, ticket, on, body.price_list_id, body.currency)
     cover, answer = (all_borne, {}) if all_borne else await cover_of(call, ticket, on, body.component, body.cause)
-    priced = await price_by(call, _lines(body.lines), listed, cover)
+    kind = ticket["customer_kind"]
+    priced = await price_by(call, _lines(body.lines), listed, cover, on=on, customer_kind=kind)
     await _supersede(call, ticket_id, "draft", 0)
     sums = asdict(priced)
     lines = sums.pop("lines")

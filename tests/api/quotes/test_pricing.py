@@ -177,3 +177,9 @@ def test_money_is_written_with_its_currencys_digits():
     assert money(-5, "EUR") == "-0.05 EUR"
     assert money(1_234, "JPY") == "1,234 JPY"
     assert money(1_234, "KWD") == "1.234 KWD"
+
+
+def test_a_part_that_is_not_on_the_list_costs_what_the_catalogue_says():
+    costs = {**COSTS, "SEAL": PartCost("Seal", 333, "EUR", 700), "BELT": PartCost("Belt", 9, "CNY", 450)}
+    priced = price([Line("part", "PUMP"), Line("part", "SEAL"), Line("part", "BELT")], TARIFF, costs)
+    assert [line.price_minor for line in priced.lines] == [12_990, 700, 450]
