@@ -10,16 +10,16 @@ location formulation of Balinski (Integer Programming, Management Science 12(3),
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
+from datetime import timedelta
+from math import ceil, isfinite
 
-from ortools.linear_solver import pywraplp
+from ortools.math_opt.python import mathopt
 
 from careloop.allocation.exchange import Snapshot
 from careloop.allocation.greedy import greedy_plan
 from careloop.allocation.model import Demand, Lane, Plan, Shelf, ShelfKey, plan_cost_minor, shelves_by_key
-from careloop.errors import CareloopError
 
-SOLVER = "SCIP"
+SOLVER = "highs"
 CHOSEN_ABOVE = 0.5
 
 
@@ -29,7 +29,7 @@ class Solved:
 
     Attributes:
         plan: The place of the chosen option per demand; None for refused.
-        solver: What made it: `scip`, or `greedy` where nothing better was found in time.
+        solver: What made it: `highs`, or `greedy` where nothing better was found in time.
         cost_minor: What it costs.
         greedy_cost_minor: What one answer after the other costs.
         bound_minor: No plan costs less, as far as was proven.
@@ -53,15 +53,11 @@ class _Programme:
     """The integer programme of one snapshot."""
 
     def __init__(self, snapshot: Snapshot, shelves: dict[ShelfKey, Shelf]) -> None:
-        self._solver = pywraplp.Solver.CreateSolver(SOLVER)
-        if self._solver is None:
-            raise CareloopError(f"OR-Tools here has no solver {SOLVER}; install ortools from its wheel")
-        self._objective = self._solver.Objective()
-        self._objective.SetMinimization()
+        self._model = mathopt.Model()
         self._demands = snapshot.demands
-        self._chosen: list[list[pywraplp.Variable]] = []
-        takes: dict[ShelfKey, list[tuple[pywraplp.Variable, int]]] = defaultdict(list)
-        shipped: dict[Lane, list[tuple[pywraplp.Variable, int]]] = defaultdict(list)
+        self._chosen: list[list[mathopt.Variable]] = []
+        takes: dict[ShelfKey, list[tuple[mathopt.Variable, int]]] = defaultdict(list)
+        shipped: dict[Lane, list[tuple[mathopt.Variable, int]]] = defaultdict(list)
         paid = set(snapshot.open_lanes)
         for demand in snapshot.demands:
             chosen = self._one_of(demand)
@@ -76,69 +72,70 @@ class _Programme:
         for key, uses in takes.items():
             self._take(shelves.get(key), uses)
 
-    def _one_of(self, demand: Demand) -> list[pywraplp.Variable]:
+    def _one_of(self, demand: Demand) -> list[mathopt.Variable]:
         """A variable per option, and one more for refusing."""
         costs = [*(option.own_minor for option in demand.options), demand.refusal_minor]
-        exactly_one = self._solver.Constraint(1, 1)
+        exactly_one = self._model.add_linear_constraint(lb=1, ub=1)
         variables = []
         for cost in costs:
-            variable = self._solver.BoolVar("")
-            exactly_one.SetCoefficient(variable, 1)
-            self._objective.SetCoefficient(variable, cost)
+            variable = self._model.add_binary_variable()
+            exactly_one.set_coefficient(variable, 1)
+            self._model.objective.set_linear_coefficient(variable, cost)
             variables.append(variable)
         return variables
 
-    def _ship(self, options: Sequence[tuple[pywraplp.Variable, int]]) -> None:
+    def _ship(self, options: Sequence[tuple[mathopt.Variable, int]]) -> None:
         """The lane's base freight is paid once any of them is chosen."""
+        objective = self._model.objective
         base = max(freight for _, freight in options)
         if len(options) == 1:
             variable = options[0][0]
-            self._objective.SetCoefficient(variable, self._objective.GetCoefficient(variable) + base)
+            objective.set_linear_coefficient(variable, objective.get_linear_coefficient(variable) + base)
             return
-        lane = self._solver.NumVar(0, 1, "")
-        self._objective.SetCoefficient(lane, base)
+        lane = self._model.add_variable(lb=0, ub=1)
+        objective.set_linear_coefficient(lane, base)
         for variable, _ in options:
-            tied = self._solver.Constraint(-self._solver.infinity(), 0)
-            tied.SetCoefficient(variable, 1)
-            tied.SetCoefficient(lane, -1)
+            tied = self._model.add_linear_constraint(ub=0)
+            tied.set_coefficient(variable, 1)
+            tied.set_coefficient(lane, -1)
 
-    def _take(self, shelf: Shelf | None, uses: Sequence[tuple[pywraplp.Variable, int]]) -> None:
+    def _take(self, shelf: Shelf | None, uses: Sequence[tuple[mathopt.Variable, int]]) -> None:
         """No more than there is, each piece at its risk."""
         pieces = min(shelf.available if shelf else 0, sum(quantity for _, quantity in uses))
-        balance = self._solver.Constraint(0, 0)
+        balance = self._model.add_linear_constraint(lb=0, ub=0)
         for variable, quantity in uses:
-            balance.SetCoefficient(variable, quantity)
+            balance.set_coefficient(variable, quantity)
         for place in range(pieces):
-            piece = self._solver.NumVar(0, 1, "")
-            balance.SetCoefficient(piece, -1)
+            piece = self._model.add_variable(lb=0, ub=1)
+            balance.set_coefficient(piece, -1)
             if shelf is not None:
-                self._objective.SetCoefficient(piece, shelf.risk_of(place, 1))
+                self._model.objective.set_linear_coefficient(piece, shelf.risk_of(place, 1))
 
-    def solve(self, start: Plan, *, time_limit_s: float, gap: float) -> tuple[Plan | None, float]:
+    def solve(self, *, time_limit_s: float, gap: float) -> tuple[Plan | None, float]:
         """The best plan found, if any, and the proven bound."""
-        self._hint(start)
-        self._solver.SetTimeLimit(int(time_limit_s * 1000))
-        parameters = pywraplp.MPSolverParameters()
-        parameters.SetDoubleParam(pywraplp.MPSolverParameters.RELATIVE_MIP_GAP, gap)
-        status = self._solver.Solve(parameters)
-        bound = self._objective.BestBound()
-        if status not in (pywraplp.Solver.OPTIMAL, pywraplp.Solver.FEASIBLE):
+        parameters = mathopt.SolveParameters(
+            time_limit=timedelta(seconds=time_limit_s), relative_gap_tolerance=gap, enable_output=False
+        )
+        result = mathopt.solve(self._model, mathopt.SolverType.HIGHS, params=parameters)
+        bound = result.termination.objective_bounds.dual_bound
+        if not result.has_primal_feasible_solution():
             return None, bound
+        values = result.variable_values()
         plan: dict[int, int | None] = {}
         for demand, variables in zip(self._demands, self._chosen, strict=True):
-            places = (place for place, variable in enumerate(variables) if variable.solution_value() > CHOSEN_ABOVE)
+            places = (place for place, variable in enumerate(variables) if values[variable] > CHOSEN_ABOVE)
             place = next(places, len(demand.options))
             plan[demand.demand_id] = None if place == len(demand.options) else place
         return plan, bound
 
-    def _hint(self, start: Plan) -> None:
-        variables, values = [], []
-        for demand, chosen in zip(self._demands, self._chosen, strict=True):
-            place = start.get(demand.demand_id)
-            picked = len(demand.options) if place is None else place
-            variables += chosen
-            values += [float(at == picked) for at in range(len(chosen))]
-        self._solver.SetHint(variables, values)
+
+def _proven(bound: float, snapshot: Snapshot, greedy_cost: int) -> int:
+    """The solver's bound as whole money: it may be rounded up, and a hair is left for the solver's arithmetic.
+
+    Where nothing was proven in time, no plan costs less than the cheapest option of each demand by itself.
+    """
+    alone = sum(min([*(o.own_minor for o in d.options), d.refusal_minor]) for d in snapshot.demands)
+    return min(greedy_cost, max(alone, ceil(bound - 1e-3)) if isfinite(bound) else alone)
 
 
 def solve(snapshot: Snapshot, *, time_limit_s: float, gap: float) -> Solved:
@@ -154,11 +151,10 @@ def solve(snapshot: Snapshot, *, time_limit_s: float, gap: float) -> Solved:
     greedy_cost = plan_cost_minor(snapshot.demands, shelves, greedy, open_lanes=snapshot.open_lanes)
     if not snapshot.demands:
         return Solved(greedy, "greedy", greedy_cost, greedy_cost, greedy_cost)
-    found, bound = _Programme(snapshot, shelves).solve(greedy, time_limit_s=time_limit_s, gap=gap)
-    # All costs are whole, so the bound may be rounded up; a hair is left for the solver's arithmetic.
-    proven = min(-floor(-bound + 1e-3), greedy_cost)
+    found, bound = _Programme(snapshot, shelves).solve(time_limit_s=time_limit_s, gap=gap)
+    proven = _proven(bound, snapshot, greedy_cost)
     if found is not None:
         cost = plan_cost_minor(snapshot.demands, shelves, found, open_lanes=snapshot.open_lanes)
         if cost < greedy_cost:
-            return Solved(found, SOLVER.lower(), cost, greedy_cost, min(proven, cost))
+            return Solved(found, SOLVER, cost, greedy_cost, min(proven, cost))
     return Solved(greedy, "greedy", greedy_cost, greedy_cost, proven)
