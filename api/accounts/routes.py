@@ -79,7 +79,12 @@ async def list_partner_entries(partner_account_id: Id, page: CurrentPage, call: 
     return Page[Entry].model_validate(page.page(found, "partner_entry_id"))
 
 
-@router.post("/partner-accounts/{partner_account_id}/entries", status_code=201, dependencies=MONEY)
+@router.post(
+    "/partner-accounts/{partner_account_id}/entries",
+    status_code=201,
+    dependencies=MONEY,
+    responses={200: {"model": Entry, "description": "It was booked before"}},
+)
 async def book_partner_entry(partner_account_id: Id, body: NewEntry, call: CurrentCall, response: Response) -> Entry:
     """Book a payment or a correction by its paper; 200 when it was booked before."""
     entry, made = await journal.book(call, partner_account_id, body)

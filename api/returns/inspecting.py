@@ -11,9 +11,10 @@ from api.accounts.models import NewBearer
 from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.returns import rules
-from api.returns.models import NewInspection
+from api.returns.models import NewInspection, ToRepair
+from api.returns.rotating import to_repairer
 from api.returns.rules import OLD_PART_MACHINE
-from api.returns.service import keep_files, lock_old_part, move, note_in_case, row, rows
+from api.returns.service import get_old_part, keep_files, lock_old_part, move, note_in_case, rows
 from api.tickets.service import correct_outcome
 from careloop.database.queries import load_queries
 
@@ -82,20 +83,23 @@ async def _judge_claim(call: Call, part: Mapping[str, Any], body: NewInspection,
         await decide(call, decision["part_bearer_id"], NewBearer(bearer=to, reason=reason[:2000]))
 
 
-async def to_repair(call: Call, old_part_id: int, note: str) -> None:
+async def to_repair(call: Call, old_part_id: int, body: ToRepair) -> None:
     """Send an inspected part to be repaired and used again.
 
     Raises:
-        Problem: 404; 409 when it is not inspected, or no part that is repaired.
+        Problem: 404; 409 when it is not inspected, no part that is repaired, or its serial number is not known; 422 for
+            a warehouse that is no quarantine and no repair centre.
     """
-    part = await lock_old_part(call, old_part_id)
-    to = OLD_PART_MACHINE.require(old_part_id, part["state"], "repair")
-    catalogue = await row(call, SQL["part_of_old_part"], {"old_part_id": old_part_id})
-    if catalogue is None or not catalogue["rotable"]:
-        detail = f"{'the part' if catalogue is None else catalogue['sku']} is not repaired and used again; write it off"
+    locked = await lock_old_part(call, old_part_id)
+    to = OLD_PART_MACHINE.require(old_part_id, locked["state"], "repair")
+    part = await get_old_part(call, old_part_id)
+    if not part["rotable"]:
+        detail = f"{part['sku']} is not repaired and used again; write it off"
         raise Problem.conflict("not-rotable", detail)
-    await move(call, old_part_id, to, ended_note=note or "to be repaired and used again")
-    await note_in_case(call, part, "old_part.to_repair", {"old_part_id": old_part_id})
+    found = [one["serial_found"] for one in part["inspections"] if one["serial_found"] is not None]
+    rotable_id = await to_repairer(call, part, found[-1] if found else part["old_serial"], body)
+    await move(call, old_part_id, to, ended_note=body.note or f"to be repaired as rotable {rotable_id}")
+    await note_in_case(call, part, "old_part.to_repair", {"old_part_id": old_part_id, "rotable_id": rotable_id})
 
 
 async def findings(call: Call, since: datetime, until: datetime, model: str | None) -> list[DictRow]:

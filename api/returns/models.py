@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from api.conventions.models import Answer, Body, Count, Id, Name, Text
+from api.parts.models import Code
 from api.returns.rules import DUE_DAYS, Bearer, Fate, Finding, State
 
 FileIds = Annotated[list[Id], Field(max_length=20)]
@@ -81,8 +82,10 @@ class Waiver(Body):
 
 
 class ToRepair(Body):
-    """Where an inspected part is repaired, to be used again."""
+    """Where an inspected part goes, to be repaired and used again."""
 
+    warehouse: Code = Field(description="a quarantine or a repair centre")
+    repairer: Name | None = Field(None, description="who repairs it; left out, it waits there")
     note: Text = ""
 
 
@@ -160,7 +163,7 @@ class OldPart(ReturnedPart):
 class NewReturnSlip(Body):
     """A parcel with old parts of one partner."""
 
-    warehouse: Name = Field(description="where it goes, its code")
+    warehouse: Code = Field(description="where it goes")
     old_parts: OldPartIds
     note: Text = ""
 

@@ -67,7 +67,8 @@ SELECT file_id FROM service.old_part_file WHERE old_part_id = %(old_part_id)s OR
 -- name: used_parts
 -- The parts that a visit used, with all that the rules ask.
 SELECT u.visit_part_id, u.visit_id, v.ticket_id, j.asset_id, u.part_id, p.sku, u.quantity, u.component, u.old_serial,
-       u.old_part AS told, u.provider_id, u.device_at, p.rotable, p.old_part_rule, a.model_id,
+       u.serial_fitted, u.old_part AS told, u.provider_id, u.device_at, p.serialised, p.rotable, p.old_part_rule,
+       a.serial, a.model_id,
        nullif(m.manufacturer, '') AS manufacturer
 FROM service.visit_part u
 JOIN service.visit v USING (visit_id)
@@ -228,5 +229,5 @@ WHERE return_slip_id = %(return_slip_id)s
 -- name: touch_slip
 UPDATE service.return_slip SET version = version + 1 WHERE return_slip_id = %(return_slip_id)s
 
--- name: part_of_old_part
-SELECT p.sku, p.rotable FROM service.old_part o JOIN service.part p USING (part_id) WHERE o.old_part_id = %(old_part_id)s
+-- name: rotable_of_serial
+SELECT rotable_id FROM service.rotable WHERE part_id = %(part_id)s AND serial = %(serial)s

@@ -115,7 +115,7 @@ async def inspect_old_part(old_part_id: Id, body: NewInspection, call: CurrentCa
 @router.post("/old-parts/{old_part_id}/repair", dependencies=INSPECTORS)
 async def repair_old_part(old_part_id: Id, body: ToRepair, call: CurrentCall, response: Response) -> OldPart:
     """Send an inspected part to be repaired and used again, if it is such a part."""
-    await inspecting.to_repair(call, old_part_id, body.note)
+    await inspecting.to_repair(call, old_part_id, body)
     return await _part(call, old_part_id, response)
 
 

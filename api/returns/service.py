@@ -14,6 +14,7 @@ from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.files.service import attach, require_file
 from api.returns import rules
+from api.returns.rotating import exchange
 from api.returns.rules import OLD_PART_MACHINE, OWED, State
 from api.tickets.repository import append_event
 from careloop.database.queries import load_queries
@@ -88,6 +89,8 @@ async def expect(call: Call, visit_id: int, borne: Mapping[int, Mapping[str, Any
         for used in found:
             number = used["visit_part_id"]
             bearing = borne.get(number)
+            if bearing is not None:
+                await exchange(call, used)
             expected = None if bearing is None else rules.expectation_of(_used(used, bearing["bearer"]), in_force)
             if bearing is None or expected is None or expected.fate == "none":
                 await call.connection.execute(SQL["drop_old_part"], used)

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 from pypdf import PdfReader
 
+from careloop.database.engine import connect
+
 OLD = {"old_part": "return_to_maker", "old_serial": "OLD-1"}
 
 
@@ -117,7 +119,7 @@ def inspected(desk, part) -> None:
         {"model": "HD-5", "component": "pump", "sku": "PUMP", "finding": "confirmed", "failure_mode": "seal_leak",
          "count": 1},
     ]  # fmt: skip
-    refused = desk.refused("engineer", "POST", f"{path}/repair")
+    refused = desk.refused("engineer", "POST", f"{path}/repair", {"warehouse": "HUB"})
     assert refused["type"] == "/problems/not-rotable"
     done = desk.post("engineer", f"{path}/write-off", {"reason": "examined, scrapped"})
     assert (done["state"], done["ended_note"], done["actions"]) == ("written_off", "examined, scrapped", [])
@@ -169,3 +171,22 @@ def test_overdue_parts_are_told_once_and_written_off_against_evidence(desk, fini
     assert desk.refused("technician", "POST", "/v1/return-slips", wanted)["type"] == "/problems/old-part-rule"
     done = desk.post("technician", f"{path}/scrap", {"files": [desk.photo(colour="black")]})
     assert (done["state"], len(done["files"])) == ("scrapped", 1)
+
+
+def test_a_part_that_is_used_again_goes_from_the_machine_to_the_repairer(desk, finish) -> None:
+    with connect(desk.database_url) as connection:
+        connection.execute("UPDATE service.part SET serialised = true, rotable = true")
+    part = finish(24, {"old_part": "none", "old_serial": "R-OLD", "serial_fitted": "R-NEW"})
+    path = f"/v1/old-parts/{part['visit_part_id']}"
+    old = desk.get("engineer", path)
+    assert (old["rule"], old["rule_reason"]) == ("return", "the part is repaired and used again")
+    states = {one["serial"]: (one["state"], one["asset"]) for one in desk.get("agent", "/v1/rotables")["items"]}
+    assert states == {"R-OLD": ("removed", "HD5-1"), "R-NEW": ("installed", "HD5-1")}
+    desk.post("agent", f"{path}/received")
+    desk.post("engineer", f"{path}/inspect", {"finding": "no_fault_found"})
+    centre = {"code": "RC", "name": "Workshop", "kind": "repair_centre", "territory": "north"}
+    desk.post("service", "/v1/warehouses", centre)
+    done = desk.post("engineer", f"{path}/repair", {"warehouse": "RC", "repairer": "Pump Works"})
+    assert (done["state"], done["finding"]) == ("at_repair", "no_fault_found")
+    states = {one["serial"]: (one["state"], one["warehouse"]) for one in desk.get("agent", "/v1/rotables")["items"]}
+    assert states["R-OLD"] == ("in_repair", "RC")
