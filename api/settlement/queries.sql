@@ -21,7 +21,12 @@ SELECT v.visit_id, v.ticket_id, vs.provider_id, vs.state, vs.reason, p.level, co
        j.labour_minutes AS standard_minutes,
        greatest(0, ceil(extract(epoch FROM v.checked_out_at - v.work_began_at) / 60))::integer AS worked_minutes,
        round(d.distance_m)::integer AS distance_m,
-       (r.content ->> 'in_warranty')::boolean AS in_warranty,
+       -- As it was corrected last for the audit, else as it was reported.
+       coalesce((SELECT (w.content ->> 'in_warranty')::boolean FROM service.completion_step w
+                 WHERE w.completion_check_id = k.completion_check_id AND w.action = 'correct'
+                   AND w.content ->> 'in_warranty' IS NOT NULL
+                 ORDER BY w.completion_step_id DESC LIMIT 1),
+                (r.content ->> 'in_warranty')::boolean) AS in_warranty,
        coalesce(r.solved, j.state = 'completed') AS solved,
        coalesce(t.reopened_count, 0) > 0 AS reopened,
        NOT EXISTS (SELECT FROM service.visit e WHERE e.ticket_id = v.ticket_id AND e.visit_id <> v.visit_id

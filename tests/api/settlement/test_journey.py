@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import datetime
 
 import psycopg
 import pytest
@@ -10,7 +11,8 @@ from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet
 from openpyxl import load_workbook
 
-from tests.api.settlement.conftest import AFTER_MONTH, RULES, Finance
+from careloop.client import ProblemError
+from tests.api.settlement.conftest import AFTER_MONTH, COUNTRIES, RULES, Finance
 
 # Visit 3 of the first partner by the rules of conftest.py: 23 min, 23.757 km, 4 pumps, not in warranty, first time.
 VISIT_3 = {"labour": 1751, "travel": 1150, "parts": 1667, "reward": 501}
@@ -227,6 +229,35 @@ def test_the_parts_account_is_netted_and_cleared_by_the_payment(month: Finance):
     assert month.rows("SELECT balance_minor FROM service.partner_account")[0]["balance_minor"] == 0
     # What the payment books there is not netted again.
     assert month.run()["entries"] == 0
+
+
+def test_many_at_once_settle_each_visit_once_and_only_one_of_them_agrees(finance: Finance, at_once):
+    for country, currency in COUNTRIES:
+        finance.card(country, currency)
+    finance.visits(1, 90)
+    with finance.owner() as owner:
+        owner.execute(
+            "INSERT INTO service.completion_step (completion_check_id, action, from_state, to_state, content, actor,"
+            " actor_key, at) SELECT completion_check_id, 'correct', 'passed', 'passed', '{\"in_warranty\": true}', 'x',"
+            " 'x', '2026-10-19Z' FROM service.completion_check WHERE visit_id = 3"
+        )
+    now = datetime.fromisoformat(finance.now)
+    done = at_once(lambda client, path: client.post(path, {}, now=now), ["/v1/settlement/run"] * 6)
+    assert sum(one["settled"] for one in done) == 90
+    lines = finance.rows("SELECT visit_id, kind, amount_minor FROM service.statement_line WHERE visit_id IN (3, 90)")
+    # Visit 3 was reported out of warranty and corrected; 3.33 % of its labour.
+    assert {row["kind"]: row["amount_minor"] for row in lines if row["visit_id"] == 3} == {**VISIT_3, "subsidy": 58}
+    assert len({row["kind"] for row in lines if row["visit_id"] == 90}) == len(lines) - 5
+
+    statement_id = finance.statement(1)["statement_id"]
+    issued = [finance.send("desk_lead", "POST", f"/statements/{statement_id}/issue").status_code for _ in range(2)]
+    assert issued == [200, 409]
+    seen = f'"{finance.statement(1)["version"]}"'
+    path = f"/v1/settlement/statements/{statement_id}/pay"
+    assert finance.send("partner", "POST", f"/statements/{statement_id}/agree", **{"If-Match": seen}).status_code == 200
+    body = {"paid_at": finance.now, "reference": "SEPA-3"}
+    paid = at_once(lambda client, _: client.post(path, body, now=now), range(4))
+    assert [one.status for one in paid if isinstance(one, ProblemError)] == [409, 409, 409]
 
 
 def test_partners_see_their_own_and_no_margins(month: Finance):
