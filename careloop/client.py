@@ -122,12 +122,32 @@ class Reservation(TypedDict):
     """A part kept for a job."""
 
     reservation_id: int
-    job_id: int
+    job_id: int | None
+    demand_id: int | None
     sku: str
     warehouse: str
     quantity: int
     state: str
     available_at: str
+    version: int
+
+
+class PartDemand(TypedDict):
+    """A part that a case or a job needs, and where it comes from; `promised_at` is when it can be at the site."""
+
+    part_demand_id: int
+    ticket_id: int | None
+    job_id: int | None
+    sku: str
+    quantity: int
+    needed_by: str
+    state: str
+    kind: str | None
+    given_sku: str | None
+    warehouse: str | None
+    reservation_id: int | None
+    reason: str
+    promised_at: str | None
     version: int
 
 
@@ -380,6 +400,13 @@ class CareloopClient:
         """
         body = {"job_id": job_id, "sku": sku, "quantity": quantity}
         return cast(Reservation, self.post("/v1/parts/reservations", body, now=now))
+
+    def allocate(
+        self, job_id: int, sku: str, quantity: int, *, needed_by: str | None, now: datetime | None
+    ) -> PartDemand:
+        """Ask where a part for a job is to come from; what was asked for already is answered as it stands."""
+        body = {"job_id": job_id, "sku": sku, "quantity": quantity, "needed_by": needed_by}
+        return cast(PartDemand, self.post("/v1/allocation/demands", body, now=now))
 
     def hold_job(self, job_id: int, reason: str, *, now: datetime | None) -> Job:
         """Let a job wait, with the reason for the dispatcher."""
