@@ -70,54 +70,54 @@ async def list_warehouses(  # noqa: PLR0917 - FastAPI gives them by name
     return Page[Warehouse].model_validate(page.page(rows, "warehouse_id"))
 
 
-@router.get("/warehouses/{code}", dependencies=EVERYBODY)
-async def get_warehouse(code: Code, call: CurrentCall, response: Response) -> Warehouse:
+@router.get("/warehouses/{warehouse}", dependencies=EVERYBODY)
+async def get_warehouse(warehouse: Code, call: CurrentCall, response: Response) -> Warehouse:
     """One warehouse."""
-    warehouse = Warehouse(**await service.get_warehouse(call, code))
-    tag(response, warehouse.version)
-    return warehouse
+    found = Warehouse(**await service.get_warehouse(call, warehouse))
+    tag(response, found.version)
+    return found
 
 
-@router.patch("/warehouses/{code}", dependencies=CATALOGUE)
+@router.patch("/warehouses/{warehouse}", dependencies=CATALOGUE)
 async def change_warehouse(
-    code: Code, body: WarehouseChange, call: CurrentCall, response: Response, if_match: IfMatch = None
+    warehouse: Code, body: WarehouseChange, call: CurrentCall, response: Response, if_match: IfMatch = None
 ) -> Warehouse:
     """Change a warehouse, close it, or give it to another partner; needs If-Match."""
-    warehouse = Warehouse(**await service.change_warehouse(call, code, body, require_version(if_match)))
-    tag(response, warehouse.version)
-    return warehouse
+    found = Warehouse(**await service.change_warehouse(call, warehouse, body, require_version(if_match)))
+    tag(response, found.version)
+    return found
 
 
 # Bins -------------------------------------------------------------------------------------------
 
 
-@router.get("/warehouses/{code}/bins", dependencies=EVERYBODY)
-async def list_bins(code: Code, page: CurrentNamePage, call: CurrentCall) -> Page[Bin]:
+@router.get("/warehouses/{warehouse}/bins", dependencies=EVERYBODY)
+async def list_bins(warehouse: Code, page: CurrentNamePage, call: CurrentCall) -> Page[Bin]:
     """Bins of a warehouse, by code."""
-    return Page[Bin].model_validate(page.page(await bins.list_bins(call, code, page.parameters), "code"))
+    return Page[Bin].model_validate(page.page(await bins.list_bins(call, warehouse, page.parameters), "code"))
 
 
-@router.put("/warehouses/{code}/bins/{bin_code}", dependencies=KEEPERS)
-async def put_bin(code: Code, bin_code: BinCode, body: BinNote, call: CurrentCall) -> Bin:
+@router.put("/warehouses/{warehouse}/bins/{bin_code}", dependencies=KEEPERS)
+async def put_bin(warehouse: Code, bin_code: BinCode, body: BinNote, call: CurrentCall) -> Bin:
     """Make a bin, or write down what one should know of it."""
-    return Bin(**await bins.put_bin(call, code, bin_code, body))
+    return Bin(**await bins.put_bin(call, warehouse, bin_code, body))
 
 
-@router.delete("/warehouses/{code}/bins/{bin_code}", status_code=204, dependencies=KEEPERS)
-async def delete_bin(code: Code, bin_code: BinCode, call: CurrentCall) -> None:
+@router.delete("/warehouses/{warehouse}/bins/{bin_code}", status_code=204, dependencies=KEEPERS)
+async def delete_bin(warehouse: Code, bin_code: BinCode, call: CurrentCall) -> None:
     """Take a bin away that no part has."""
-    await bins.delete_bin(call, code, bin_code)
+    await bins.delete_bin(call, warehouse, bin_code)
 
 
-@router.put("/warehouses/{code}/bin-contents", dependencies=KEEPERS)
-async def place_parts(code: Code, body: Placings, call: CurrentCall) -> Placed:
+@router.put("/warehouses/{warehouse}/bin-contents", dependencies=KEEPERS)
+async def place_parts(warehouse: Code, body: Placings, call: CurrentCall) -> Placed:
     """Say which bins parts lie in, up to 5000 at once."""
-    return Placed.model_validate(await bins.place(call, code, body))
+    return Placed.model_validate(await bins.place(call, warehouse, body))
 
 
-@router.get("/warehouses/{code}/bin-contents", dependencies=EVERYBODY)
+@router.get("/warehouses/{warehouse}/bin-contents", dependencies=EVERYBODY)
 async def list_bin_contents(
-    code: Code,
+    warehouse: Code,
     page: CurrentPage,
     call: CurrentCall,
     sku: Annotated[Code | None, Query(description="where this part lies")] = None,
@@ -125,40 +125,40 @@ async def list_bin_contents(
 ) -> Page[BinContent]:
     """Parts that have a bin, and how many lie there."""
     wanted = {**page.parameters, "sku": sku, "bin": bin_code}
-    return Page[BinContent].model_validate(page.page(await bins.list_contents(call, code, wanted), "part_id"))
+    return Page[BinContent].model_validate(page.page(await bins.list_contents(call, warehouse, wanted), "part_id"))
 
 
 # Opening hours ----------------------------------------------------------------------------------
 
 
-@router.get("/warehouses/{code}/opening-hours", dependencies=EVERYBODY)
-async def get_opening_hours(code: Code, call: CurrentCall) -> OpeningHours:
+@router.get("/warehouses/{warehouse}/opening-hours", dependencies=EVERYBODY)
+async def get_opening_hours(warehouse: Code, call: CurrentCall) -> OpeningHours:
     """When a warehouse is open, and whether it is now."""
-    return OpeningHours.model_validate(await opening.shown_hours(call, code))
+    return OpeningHours.model_validate(await opening.shown_hours(call, warehouse))
 
 
-@router.put("/warehouses/{code}/opening-hours", dependencies=KEEPERS)
-async def put_opening_hours(code: Code, body: NewOpeningHours, call: CurrentCall) -> OpeningHours:
+@router.put("/warehouses/{warehouse}/opening-hours", dependencies=KEEPERS)
+async def put_opening_hours(warehouse: Code, body: NewOpeningHours, call: CurrentCall) -> OpeningHours:
     """Say when a warehouse is open; with a calendar, its holidays and make-up days hold, too."""
-    return OpeningHours.model_validate(await opening.put_hours(call, code, body))
+    return OpeningHours.model_validate(await opening.put_hours(call, warehouse, body))
 
 
-@router.delete("/warehouses/{code}/opening-hours", status_code=204, dependencies=KEEPERS)
-async def delete_opening_hours(code: Code, call: CurrentCall) -> None:
+@router.delete("/warehouses/{warehouse}/opening-hours", status_code=204, dependencies=KEEPERS)
+async def delete_opening_hours(warehouse: Code, call: CurrentCall) -> None:
     """Let a warehouse be open at any time again."""
-    await opening.delete_hours(call, code)
+    await opening.delete_hours(call, warehouse)
 
 
-@router.put("/warehouses/{code}/opening-days/{day}", dependencies=KEEPERS)
-async def put_opening_day(code: Code, day: Day, body: OpeningDay, call: CurrentCall) -> ShownOpeningDay:
+@router.put("/warehouses/{warehouse}/opening-days/{day}", dependencies=KEEPERS)
+async def put_opening_day(warehouse: Code, day: Day, body: OpeningDay, call: CurrentCall) -> ShownOpeningDay:
     """Say what holds on one day instead, e.g. closed for stocktaking."""
-    return ShownOpeningDay.model_validate(await opening.put_day(call, code, day, body))
+    return ShownOpeningDay.model_validate(await opening.put_day(call, warehouse, day, body))
 
 
-@router.delete("/warehouses/{code}/opening-days/{day}", status_code=204, dependencies=KEEPERS)
-async def delete_opening_day(code: Code, day: Day, call: CurrentCall) -> None:
+@router.delete("/warehouses/{warehouse}/opening-days/{day}", status_code=204, dependencies=KEEPERS)
+async def delete_opening_day(warehouse: Code, day: Day, call: CurrentCall) -> None:
     """Let a day be like its weekday again."""
-    await opening.delete_day(call, code, day)
+    await opening.delete_day(call, warehouse, day)
 
 
 # Lanes ------------------------------------------------------------------------------------------

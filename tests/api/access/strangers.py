@@ -20,7 +20,7 @@ SERIAL = "STRANGER-1"
 
 # What a stranger has, by its name in paths. A new name in the path of a GET needs an entry here or in `ids`.
 COMMANDS = ("0dd0feed-0000-4000-8000-000000000000", "f00dfeed-0000-4000-8000-000000000000")
-PATHS = {"serial": SERIAL, "agent_id": SERIAL, "command_id": COMMANDS[True]}
+PATHS = {"serial": SERIAL, "agent_id": SERIAL, "command_id": COMMANDS[True], "warehouse": "stranger-store"}
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,24 @@ def _stores(connection: Connection, who: str, provider: int) -> dict[str, int]:
     looked = {"counted": 2, "counted_at": AT, "counted_by": who, "counted_key": who, "expected": 3}
     worth = {"cost_minor": 1, "currency": "EUR"}
     _one(connection, "stock_count_line", {"stock_count_id": count, "part_id": 1, **looked, **worth})
-    return {"stock_count_id": count}
+    return {"stock_count_id": count, **_ways(connection, who, warehouse)}
+
+
+def _ways(connection: Connection, who: str, warehouse: int) -> dict[str, int]:
+    """When a partner's warehouse is open, how one gets there, and what is on its way."""
+    _one(connection, "opening_hours", {"warehouse_id": warehouse, "week": "[[], [], [], [], [], [], []]"})
+    closed = {"warehouse_id": warehouse, "day": "2026-07-02", "name": f"{who} holiday", "spans": "[]"}
+    _one(connection, "opening_exception", closed)
+    _one(connection, "bin", {"warehouse_id": warehouse, "code": f"{who}-bin"})
+    way = {"from_warehouse_id": 1, "to_warehouse_id": warehouse}
+    costs = {"transit_hours": 1, "currency": "EUR", "shipping_classes": ["normal"], "changed_at": AT, "changed_by": who}
+    _one(connection, "lane", {**way, **costs})
+    parcel = {"carrier": who, "weight_grams": 1, "freight_minor": 1, "currency": "EUR"}
+    sent = {"shipped_at": AT, "shipped_by": who}
+    consignment = _one(connection, "consignment", {**way, **parcel, **sent}, "consignment_id")
+    pieces = {"part_id": 1, "quantity": 1, "state": "shipped", "cause_kind": "note", "cause_key": f"{who} season"}
+    times = {"planned_at": AT, "planned_by": who, "expected_at": AT, "shipped_at": AT, "consignment_id": consignment}
+    return {"transfer_id": _one(connection, "transfer", {**way, **pieces, **times}, "transfer_id")}
 
 
 def _covered_and_refused(connection: Connection, who: str, asset: int, customer: int, ticket: int) -> dict[str, int]:

@@ -33,6 +33,7 @@ NOT_AUDITED = {
     "message_read": "who has read how far, with the time",
     "oidc_attempt": "ten minutes of somebody who is nobody yet",
     "payment_message": "is a journal of what payment providers sent",
+    "purchase_receipt": "is a journal with actor and time",
     "quote_consent": "is a journal of consents with text, person, way and time",
     "quote_line": "is written with its quote and never changed once that was sent",
     "rotable_event": "is a journal with actor and time",
