@@ -66,6 +66,8 @@ from api.outcomes.routes import router as outcomes
 from api.parts.catalogue import run_due as supersede_parts
 from api.parts.catalogue_routes import router as catalogue
 from api.parts.routes import router as parts
+from api.parts.sheet_routes import import_router as parts_import
+from api.parts.sheet_routes import router as parts_sheets
 from api.plans.routes import router as plans
 from api.privacy.routes import router as privacy
 from api.providers.routes import router as providers
@@ -155,6 +157,8 @@ ROUTERS = (
     # Lists below /v1/parts before /v1/parts/{sku}.
     reservations,
     stock_of_parts,
+    parts_import,
+    parts_sheets,
     catalogue,
     parts,
     instruments,

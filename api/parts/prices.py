@@ -1,5 +1,6 @@
 """What parts cost whom. A price that has begun is never rewritten: it ends, and another begins."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -13,6 +14,7 @@ from api.parts.catalogue_models import NewPrice, NewPriceOfPart
 from api.parts.service import SQL, get_part, parts_by_sku, rows_of, unknown_part
 
 _COLUMNS = ("kind", "level", "currency", "price_minor", "valid_from", "valid_until")
+_KEY = ("kind", "level", "currency", "valid_from")
 
 
 async def add_price(call: Call, sku: str, body: NewPrice) -> DictRow:
@@ -38,14 +40,23 @@ async def add_prices(call: Call, items: Sequence[NewPriceOfPart]) -> int:
     for place, item in enumerate(items):
         if item.sku not in numbers:
             raise unknown_part(f"body.items.{place}.sku", item.sku)
-    made = await insert_prices(call, [(numbers[item.sku], item) for item in items])
-    left = [(row["part_id"], *(row[name] for name in _COLUMNS[:3]), row["valid_from"]) for row in made]
-    for item in items:
-        key = (numbers[item.sku], item.kind, item.level, item.currency, item.valid_from)
-        if key not in left:
-            raise _taken(item.sku, item)
-        left.remove(key)
-    return len(made)
+    await insert_all(call, [(numbers[item.sku], item) for item in items])
+    return len(items)
+
+
+async def insert_all(call: Call, prices: Sequence[tuple[int, NewPriceOfPart]]) -> None:
+    """Insert prices of parts by number.
+
+    Raises:
+        Problem: 409 when there is one that begins on the same day.
+    """
+    made = await insert_prices(call, prices)
+    left = Counter((row["part_id"], *(row[name] for name in _KEY)) for row in made)
+    for part_id, price in prices:
+        key = (part_id, *(getattr(price, name) for name in _KEY))
+        if not left[key]:
+            raise _taken(price.sku, price)
+        left[key] -= 1
 
 
 async def insert_prices(call: Call, prices: Sequence[tuple[int, NewPrice]]) -> list[DictRow]:

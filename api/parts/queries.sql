@@ -318,3 +318,74 @@ ORDER BY r.part_id, r.currency <> p.currency, r.currency, r.level = '', r.valid_
 -- name: costs_of_parts
 SELECT part_id, cost_minor AS price_minor, currency FROM service.part
 WHERE part_id = ANY (%(part_ids)s) AND (%(currency)s::text IS NULL OR currency = %(currency)s)
+
+-- Sheets --------------------------------------------------------------------------------------------
+
+-- name: known_parts
+-- Locked in one order, so that what is judged is what is written.
+SELECT sku, part_id, rotable, state FROM service.part WHERE sku = ANY (%(skus)s) ORDER BY part_id FOR NO KEY UPDATE
+
+-- name: insert_parts
+INSERT INTO service.part
+    (sku, name, description, unit, cost_minor, currency, lead_time_days, shipping_class, weight_grams, imported, serialised,
+     rotable, old_part_rule)
+SELECT t.sku, t.name, coalesce(t.description, ''), coalesce(t.unit, 'piece'), coalesce(t.cost_minor, 0),
+       coalesce(t.currency, 'EUR'), coalesce(t.lead_time_days, 14), coalesce(t.shipping_class, 'normal'),
+       coalesce(t.weight_grams, 0), coalesce(t.imported, false), coalesce(t.serialised OR t.rotable, t.rotable, false),
+       coalesce(t.rotable, false), coalesce(t.old_part_rule, 'none')
+FROM unnest(%(sku)s::text[], %(name)s::text[], %(description)s::text[], %(unit)s::text[], %(cost_minor)s::bigint[],
+            %(currency)s::text[], %(lead_time_days)s::integer[], %(shipping_class)s::text[], %(weight_grams)s::integer[],
+            %(imported)s::boolean[], %(serialised)s::boolean[], %(rotable)s::boolean[], %(old_part_rule)s::text[])
+     WITH ORDINALITY AS t (sku, name, description, unit, cost_minor, currency, lead_time_days, shipping_class, weight_grams,
+                           imported, serialised, rotable, old_part_rule, place)
+ORDER BY t.place
+RETURNING part_id, sku
+
+-- name: update_parts
+-- An empty cell leaves what is there; a line that says nothing new changes nothing.
+WITH told AS (
+    SELECT p.part_id, coalesce(t.name, p.name) AS name, coalesce(t.description, p.description) AS description,
+           coalesce(t.unit, p.unit) AS unit, coalesce(t.cost_minor, p.cost_minor) AS cost_minor,
+           coalesce(t.currency, p.currency) AS currency, coalesce(t.lead_time_days, p.lead_time_days) AS lead_time_days,
+           coalesce(t.shipping_class, p.shipping_class) AS shipping_class,
+           coalesce(t.weight_grams, p.weight_grams) AS weight_grams, coalesce(t.imported, p.imported) AS imported,
+           coalesce(t.serialised, p.serialised) OR coalesce(t.rotable, p.rotable) AS serialised,
+           coalesce(t.rotable, p.rotable) AS rotable, coalesce(t.old_part_rule, p.old_part_rule) AS old_part_rule
+    FROM unnest(%(sku)s::text[], %(name)s::text[], %(description)s::text[], %(unit)s::text[], %(cost_minor)s::bigint[],
+                %(currency)s::text[], %(lead_time_days)s::integer[], %(shipping_class)s::text[],
+                %(weight_grams)s::integer[], %(imported)s::boolean[], %(serialised)s::boolean[], %(rotable)s::boolean[],
+                %(old_part_rule)s::text[])
+         AS t (sku, name, description, unit, cost_minor, currency, lead_time_days, shipping_class, weight_grams, imported,
+               serialised, rotable, old_part_rule)
+    JOIN service.part p USING (sku)
+)
+UPDATE service.part p
+SET name = t.name, description = t.description, unit = t.unit, cost_minor = t.cost_minor, currency = t.currency,
+    lead_time_days = t.lead_time_days, shipping_class = t.shipping_class, weight_grams = t.weight_grams,
+    imported = t.imported, serialised = t.serialised, rotable = t.rotable, old_part_rule = t.old_part_rule,
+    version = p.version + 1
+FROM told t
+WHERE t.part_id = p.part_id
+  AND (p.name, p.description, p.unit, p.cost_minor, p.currency, p.lead_time_days, p.shipping_class, p.weight_grams, p.imported,
+       p.serialised, p.rotable, p.old_part_rule)
+      IS DISTINCT FROM
+      (t.name, t.description, t.unit, t.cost_minor, t.currency, t.lead_time_days, t.shipping_class, t.weight_grams, t.imported,
+       t.serialised, t.rotable, t.old_part_rule)
+RETURNING p.part_id, p.sku
+
+-- name: insert_supersessions
+WITH linked AS (
+    INSERT INTO service.part_supersession (part_id, successor_id, effective_on, two_way, applied, recorded_by, recorded_at)
+    SELECT t.part_id, t.successor_id, t.effective_on, t.two_way, t.effective_on <= %(today)s, %(actor)s, %(now)s
+    FROM unnest(%(part_id)s::bigint[], %(successor_id)s::bigint[], %(effective_on)s::date[], %(two_way)s::boolean[])
+         AS t (part_id, successor_id, effective_on, two_way)
+    RETURNING part_id, applied
+), moved AS (
+    UPDATE service.part p SET state = 'superseded', version = version + 1
+    FROM linked l
+    WHERE l.part_id = p.part_id AND l.applied
+)
+SELECT part_id FROM linked
+
+-- name: currencies
+SELECT part_id, currency FROM service.part WHERE part_id = ANY (%(part_ids)s)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
@@ -74,7 +74,9 @@ class Column:
     required: bool = False
 
 
-def _text(longest: int) -> Callable[[str], str]:
+def text(longest: int) -> Callable[[str], str]:
+    """Reads cells of at most so many characters."""
+
     def read(cell: str) -> str:
         if len(cell) > longest:
             raise CellError(f"has {len(cell)} characters", f"write at most {longest}")
@@ -85,7 +87,9 @@ def _text(longest: int) -> Callable[[str], str]:
     return read
 
 
-def _choice(*choices: str) -> Callable[[str], str]:
+def choice(*choices: str) -> Callable[[str], str]:
+    """Reads cells that say one of some words."""
+
     def read(cell: str) -> str:
         word = cell.casefold().replace(" ", "_").replace("-", "_")
         if word not in choices:
@@ -95,9 +99,11 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return read
 
 
-def _pattern(pattern: re.Pattern[str], what: str, remedy: str) -> Callable[[str], str]:
+def pattern(form: re.Pattern[str], what: str, remedy: str) -> Callable[[str], str]:
+    """Reads cells of a form: what it is, and what to write instead of anything else."""
+
     def read(cell: str) -> str:
-        if not pattern.fullmatch(cell):
+        if not form.fullmatch(cell):
             raise CellError(f"is not {what}", remedy)
         return cell
 
@@ -180,14 +186,14 @@ def _time_zone(cell: str) -> str:
     return cell
 
 
-_NAME = _text(128)
+_NAME = text(128)
 
 COLUMNS: tuple[Column, ...] = (
     Column(
         "serial",
         "Serial number, the key of the line: letters, digits, . _ -",
         "HD5-000123",
-        _pattern(_SERIAL, "a serial number", "write 1-64 letters, digits, dots, hyphens or underscores"),
+        pattern(_SERIAL, "a serial number", "write 1-64 letters, digits, dots, hyphens or underscores"),
         required=True,
     ),
     Column("model", "Code of the product model, which must exist", "HD-5", _NAME, required=True),
@@ -199,34 +205,34 @@ COLUMNS: tuple[Column, ...] = (
         required=True,
     ),
     Column("installed_by", "Who installed it", "Service Nord GmbH", _NAME),
-    Column("state", "active (also when empty) or retired", "active", _choice(*STATES)),
+    Column("state", "active (also when empty) or retired", "active", choice(*STATES)),
     Column("retired_at", "When it went out of service; only of a retired one", "", read_instant),
     Column("batch", "Production batch", "2026W07", _NAME),
     Column("produced_on", "Day of production", "2026-02-11", read_day),
     Column("firmware", "Version that runs on it", "2.4.1", _NAME),
     Column("sold_on", "Day of sale, on which a warranty may start", "2026-02-27", read_day),
-    Column("channel", f"How it was sold: {', '.join(CHANNELS)}", "retailer", _choice(*CHANNELS)),
+    Column("channel", f"How it was sold: {', '.join(CHANNELS)}", "retailer", choice(*CHANNELS)),
     Column("dealer", "By whom it was sold", "Baumarkt Winnenden", _NAME),
     Column("attributes", "Further facts, as a JSON object", '{"age_years": 0}', _attributes),
     Column("customer_name", "The owner; found by phone or mail, else made", "Hotel Seeblick", _NAME),
-    Column("customer_kind", "consumer (also when empty) or business", "business", _choice(*CUSTOMER_KINDS)),
-    Column("customer_phone", "With the country's code", "+49 7195 14-0", _text(64)),
-    Column("customer_email", "Mail address", "technik@example.com", _text(254)),
+    Column("customer_kind", "consumer (also when empty) or business", "business", choice(*CUSTOMER_KINDS)),
+    Column("customer_phone", "With the country's code", "+49 7195 14-0", text(64)),
+    Column("customer_email", "Mail address", "technik@example.com", text(254)),
     Column(
         "customer_language",
         "What the owner reads: en, de, zh-CN",
         "de",
-        _pattern(_LANGUAGE, "a language", "write e.g. en, de or zh-CN"),
+        pattern(_LANGUAGE, "a language", "write e.g. en, de or zh-CN"),
     ),
     Column("site_name", "Where it stands; a site of the owner", "Wash bay 2", _NAME),
-    Column("site_street", "Street and number", "Seestraße 1", _text(200)),
-    Column("site_postcode", "", "71364", _text(32)),
+    Column("site_street", "Street and number", "Seestraße 1", text(200)),
+    Column("site_postcode", "", "71364", text(32)),
     Column("site_city", "", "Winnenden", _NAME),
     Column(
         "site_country",
         "Two letters, ISO 3166",
         "DE",
-        _pattern(_COUNTRY, "a country", "write two capital letters, e.g. DE"),
+        pattern(_COUNTRY, "a country", "write two capital letters, e.g. DE"),
     ),
     Column("site_territory", "Whose technicians serve it", "south", _NAME),
     Column("site_time_zone", "IANA name", "Europe/Berlin", _time_zone),
@@ -244,22 +250,24 @@ def normal_name(cell: str) -> str:
     return re.sub(r"[\s-]+", "_", cell.strip().strip("*").casefold())
 
 
-def judge_header(header: list[str], *, creating: bool) -> list[SheetProblem]:
+def judge_header(header: list[str], *, creating: bool, columns: Sequence[Column] = COLUMNS) -> list[SheetProblem]:
     """What is wrong with the first line.
 
     Args:
         header: Its cells, as `normal_name` gives them; empty where nothing stands.
-        creating: Whether every line makes a new asset.
+        creating: Whether every line makes something new.
+        columns: All there are, the key first.
     """
     problems: list[SheetProblem] = []
+    names = [column.name for column in columns]
     for position, name in enumerate(header):
-        if name and name not in BY_NAME:
-            near = get_close_matches(name, BY_NAME, 1)
-            remedy = f"call it {near[0]}" if near else "take it out; GET /v1/assets/import/columns lists the columns"
+        if name and name not in names:
+            near = get_close_matches(name, names, 1)
+            remedy = f"call it {near[0]}" if near else "take it out; GET …/import/columns lists the columns"
             problems.append(SheetProblem(1, name[:64], name[:64], "is no column of this sheet", remedy))
         elif name and name in header[:position]:
             problems.append(SheetProblem(1, name, name, "stands twice", "take one of the two out"))
-    needed = [column.name for column in COLUMNS if column.name == "serial" or (creating and column.required)]
+    needed = [column.name for column in columns if column is columns[0] or (creating and column.required)]
     problems += [
         SheetProblem(1, name, "", "is missing", f"add a column {name}, or take the template")
         for name in needed

@@ -1,4 +1,4 @@
-"""Sheets as CSV and XLSX: bytes to lines of cells, and back. Pure; knows nothing of assets.
+"""Sheets as CSV and XLSX: bytes to lines of cells, and back. Pure; knows nothing of what stands in them.
 
 A cell that a spreadsheet program would take for a formula (`=`, `+`, `-`, `@`, tab or carriage return at its start) is
 written with an apostrophe before it, and read without it.
@@ -125,7 +125,7 @@ def _filled(encoding: str, delimiter: str, lines: Iterator[tuple[int, Sequence[s
         numbers.append(number)
         cells.append([*row, *[""] * (len(header) - len(row))][: len(header)])
     if header is None:
-        raise _error(0, "the file is empty", "take the template: GET /v1/assets/import/template")
+        raise _error(0, "the file is empty", "take the template: GET …/import/template")
     return Sheet(encoding, delimiter, header, numbers, cells, problems)
 
 
