@@ -1,5 +1,9 @@
 -- Facts ------------------------------------------------------------------------------------------
 
+-- name: without_compiling
+-- The facts are one long statement about a few rows: PostgreSQL would compile it for seconds and run it for milliseconds.
+SELECT set_config('jit', 'off', true)
+
 -- name: facts_of_visits
 -- What the rules see of completed visits (facts.py). Of the machine's other visits only those completed before count, so
 -- that the facts of a past visit stay what they were. Files and positions are compared here and not shown: no person's

@@ -61,6 +61,7 @@ async def get_check(call: Call, completion_check_id: int) -> DictRow:
 
 async def gather(call: Call, visit_ids: Sequence[int]) -> list[Facts]:
     """What the rules see of completed visits of partners, by number of the visit; needs a call that sees all of it."""
+    await execute(call, "without_compiling", {})
     # How many they are differs, and so does the best plan.
     found = await (
         await call.connection.execute(SQL["facts_of_visits"], {"visit_ids": list(visit_ids)}, prepare=False)

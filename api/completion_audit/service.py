@@ -1,6 +1,6 @@
 """Checking visits, and what partners and reviewers do about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.rows import DictRow
@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 from api.alerts.service import announce
 from api.completion_audit.corrections import require_named
 from api.completion_audit.facts import Facts
-from api.completion_audit.judging import judge
+from api.completion_audit.judging import Ready, judge
 from api.completion_audit.models import Correction, Recheck
 from api.completion_audit.repository import execute, gather, get_check, lock_check, row, rows
 from api.completion_audit.rulebook.service import rules_of, set_at
@@ -35,10 +35,13 @@ async def run_due(call: Call) -> int:
     due = await rows(call, "checks_due", {"now": call.now, "fetch": BATCH})
     facts = {one.visit_id: one for one in await gather(call, [check["visit_id"] for check in due])}
     done = 0
+    known: dict[int, list[Ready]] = {}
     for check in due:
         held = await _set_of(call, check, Recheck())
         if held is not None:
-            await _run(call, check, held, facts[check["visit_id"]])
+            if held["rule_set_id"] not in known:
+                known[held["rule_set_id"]] = rules_of(held)
+            await _run(call, check, held, known[held["rule_set_id"]], facts[check["visit_id"]])
             done += 1
     return begun + done
 
@@ -49,9 +52,11 @@ async def _set_of(call: Call, check: Mapping[str, Any], wanted: Recheck) -> Dict
     return then or await set_at(call, call.now)
 
 
-async def _run(call: Call, check: Mapping[str, Any], held: Mapping[str, Any], facts: Facts) -> None:
+async def _run(
+    call: Call, check: Mapping[str, Any], held: Mapping[str, Any], rules: Sequence[Ready], facts: Facts
+) -> None:
     """Judge a locked check's visit, freeze what was seen and found, and let the check follow."""
-    judgement = judge(facts, rules_of(held))
+    judgement = judge(facts, rules)
     action = action_of(check["state"], judgement.verdict, refused_before=check["decision"] == "refused")
     number = check["runs"] + 1
     findings = [finding.model_dump(mode="json") for finding in judgement.findings]
@@ -125,7 +130,7 @@ async def _again(call: Call, check: Mapping[str, Any], body: Recheck) -> None:
         (facts,) = await gather(call, [check["visit_id"]])
         if held is None:
             raise LookupError(f"check {check['completion_check_id']} was run and there is no rule set")
-        await _run(call, check, held, facts)
+        await _run(call, check, held, rules_of(held), facts)
 
 
 # The partner's part ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from api.completion_audit.judging import Ready, ready
 from api.completion_audit.models import Rule
 from api.completion_audit.rulebook.models import NewRuleSet, RuleSetChange
 from api.completion_audit.rules import RULE_SET
@@ -22,9 +23,9 @@ _LOCKED = SQL["set_rows"] + "\n" + SQL["lock_set"]
 _AT = SQL["set_rows"] + "\n" + SQL["set_at"]
 
 
-def rules_of(found: Mapping[str, Any]) -> list[Rule]:
-    """The rules of a set's row."""
-    return [Rule.model_validate(rule) for rule in found["rules"]]
+def rules_of(found: Mapping[str, Any]) -> list[Ready]:
+    """The rules of a set's row, ready to be asked."""
+    return ready([Rule.model_validate(rule) for rule in found["rules"]])
 
 
 async def get_set(call: Call, rule_set_id: int) -> DictRow:

@@ -1,5 +1,6 @@
 """A rule set tried on past visits, against the set that holds: nothing of them changes."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from api.completion_audit.facts import Facts
-from api.completion_audit.judging import Judgement, judge
-from api.completion_audit.models import Rule
+from api.completion_audit.judging import Judgement, Ready, judge
 from api.completion_audit.repository import gather
 from api.completion_audit.rulebook.models import NewTrial
 from api.completion_audit.rulebook.service import get_set, rules_of, set_at
@@ -51,10 +51,12 @@ async def run_trial(call: Call, rule_set_id: int, body: NewTrial) -> DictRow:
     counted = await _row(call, "count_for_trial", wanted)
     picked = await (await call.connection.execute(SQL["pick_for_trial"], wanted)).fetchall()
     visit_ids = sorted(one["visit_id"] for one in picked)
+    tried, against = rules_of(found), [] if held is None else rules_of(held)
     results = []
     for start in range(0, len(visit_ids), BATCH):
         facts = await gather(call, visit_ids[start : start + BATCH])
-        results += _try(facts, rules_of(found), [] if held is None else rules_of(held))
+        # Other calls go on meanwhile.
+        results += await asyncio.to_thread(_try, facts, tried, against)
     said = await (await call.connection.execute(SQL["said_of_visits"], {"visit_ids": visit_ids})).fetchall()
     outcome = outcome_of(results, {one["visit_id"]: one for one in said})
     values = {
@@ -71,7 +73,7 @@ async def run_trial(call: Call, rule_set_id: int, body: NewTrial) -> DictRow:
     return await _row(call, "insert_trial", values)
 
 
-def _try(facts: Sequence[Facts], tried: Sequence[Rule], against: Sequence[Rule]) -> list[Tried]:
+def _try(facts: Sequence[Facts], tried: Sequence[Ready], against: Sequence[Ready]) -> list[Tried]:
     return [Tried(one.visit_id, judge(one, tried), judge(one, against)) for one in facts]
 
 

@@ -6,12 +6,18 @@ import pytest
 from pydantic import ValidationError
 
 from api.completion_audit.facts import Facts
-from api.completion_audit.judging import judge
+from api.completion_audit.judging import Judgement, ready
+from api.completion_audit.judging import judge as judge_ready
 from api.completion_audit.kinds.kind import Unknown
 from api.completion_audit.kinds.registry import KINDS
 from api.completion_audit.models import Rule
 from api.completion_audit.rules import action_of, applies, verdict_of
 from tests.api.completion_audit.conftest import AT
+
+
+def judge(facts: Facts, rules: list[Rule]) -> Judgement:
+    return judge_ready(facts, ready(rules))
+
 
 NOT_COVERED = {
     "covered": False, "parts": False, "labour": False, "travel": False, "bearer": "customer", "reason": "ended",
