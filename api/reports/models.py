@@ -39,6 +39,14 @@ class ComponentLife(Answer):
     note: str
 
 
+class Inspected(Answer):
+    """What parts taken out turned out to be."""
+
+    parts: int
+    by_finding: dict[str, int]
+    by_failure_mode: dict[str, int]
+
+
 class Group(Answer):
     """The figures of one component of one product model."""
 
@@ -51,6 +59,7 @@ class Group(Answer):
     repairs: int
     mttr_hours: Estimate
     life: ComponentLife
+    inspected: Inspected
 
 
 class Prevention(Answer):

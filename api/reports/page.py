@@ -20,6 +20,7 @@ TITLES = {
     "mttr": "MTTR",
     "life": "Component life",
     "prevention": "Seen coming",
+    "inspected": "Inspected parts",
 }
 
 

@@ -46,3 +46,11 @@ WHERE t.kind = 'preventive'
   AND (%(model)s::text IS NULL OR m.code = %(model)s) AND (%(component)s::text IS NULL OR t.component = %(component)s)
   AND t.opened_at < %(until)s
 ORDER BY t.ticket_id
+
+-- name: list_inspections
+-- The inspection that counts is the last before the end of the period.
+SELECT DISTINCT ON (i.old_part_id) i.asset_id, i.component, i.taken_out_at, i.finding, i.failure_mode
+FROM service.old_part_inspection i JOIN service.asset a USING (asset_id) JOIN service.product_model m USING (model_id)
+WHERE (%(model)s::text IS NULL OR m.code = %(model)s) AND i.component IS NOT NULL
+  AND (%(component)s::text IS NULL OR i.component = %(component)s) AND i.at < %(until)s AND a.installed_at < %(until)s
+ORDER BY i.old_part_id, i.inspection_id DESC

@@ -8,7 +8,7 @@ from typing import Any
 from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.reports.lives import Asset, Failure, Replacement
-from api.reports.rules import Facts, Period, PreventiveTicket, Report, report_of
+from api.reports.rules import Facts, Inspection, Period, PreventiveTicket, Report, report_of
 from careloop.database.queries import load_queries
 
 SQL = load_queries("api.reports")
@@ -51,6 +51,7 @@ async def _facts(call: Call, wanted: Mapping[str, Any]) -> Facts:
         failures=[Failure(**row) for row in await rows("list_failures")],
         replacements=[Replacement(**row) for row in await rows("list_replacements")],
         tickets=[PreventiveTicket(**row) for row in await rows("list_preventive_tickets")],
+        inspections=[Inspection(**row) for row in await rows("list_inspections")],
     )
 
 

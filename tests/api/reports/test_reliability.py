@@ -64,7 +64,7 @@ def test_the_figures_as_json(fleet) -> None:
         "replaced_before_failing": 0,
         "median_lead_hours": 24.0,
     }
-    assert set(report["methods"]) == {"mtbf", "failures", "mttr", "life", "prevention"}
+    assert set(report["methods"]) == {"mtbf", "failures", "mttr", "life", "prevention", "inspected"}
     assert (report["from"], report["to"], report["confidence"]) == (None, "2015-01-21T00:00:00Z", 0.95)
 
 

@@ -119,6 +119,11 @@ def inspected(desk, part) -> None:
         {"model": "HD-5", "component": "pump", "sku": "PUMP", "finding": "confirmed", "failure_mode": "seal_leak",
          "count": 1},
     ]  # fmt: skip
+    desk.now += timedelta(minutes=1)
+    (group,) = desk.get("agent", "/v1/reports/reliability?component=pump")["groups"]
+    assert group["inspected"] == {
+        "parts": 1, "by_finding": {"confirmed": 1}, "by_failure_mode": {"seal_leak": 1},
+    }  # fmt: skip
     refused = desk.refused("engineer", "POST", f"{path}/repair", {"warehouse": "HUB"})
     assert refused["type"] == "/problems/not-rotable"
     done = desk.post("engineer", f"{path}/write-off", {"reason": "examined, scrapped"})
