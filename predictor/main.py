@@ -1,5 +1,6 @@
 """Wires and runs the predictor; the only place here that reads a clock."""
 
+import json
 import logging
 import signal
 import sys
@@ -29,6 +30,7 @@ from careloop.observability.watchdog import Watchdog
 from careloop.stepping import Answer, serve_steps
 from predictor.forecaster import Forecaster
 from predictor.metrics import PredictorMetrics
+from predictor.network import Network, Told
 from predictor.settings import PredictorSettings
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ def run(overrides: Mapping[str, Any]) -> int:
     database = Database(settings.database_url)
     try:
         require_migrated(database())
-        with CareloopClient(settings.api_url, settings.api_key) as client:
+        with CareloopClient(settings.api_url, settings.api_key, tells_time=False) as client:
             watchdog, registry = Watchdog(time.monotonic), make_registry("predictor")
             checks = {
                 "database": database_check(settings.database_url, "predictor"),
@@ -77,9 +79,10 @@ def run(overrides: Mapping[str, Any]) -> int:
             probes = Probes("predictor", watchdog, checks, time.monotonic)
             with serving(settings.metrics_host, settings.metrics_port, probes, render_from(registry)):
                 forecaster = Forecaster(settings, database, client)
-                _tick(
-                    settings, _Duties(forecaster, PredictorMetrics(registry), watchdog, settings.stalled_after_s), stop
-                )
+                network = Network(database, client)
+                metrics = PredictorMetrics(registry)
+                duties = _Duties(forecaster, network, metrics, watchdog, settings)
+                _tick(settings, duties, stop)
     finally:
         database.close()
     return 0
@@ -107,6 +110,7 @@ def _tick(settings: PredictorSettings, duties: "_Duties", stop: threading.Event)
     add("training", duties.train, settings.predictor_train_every_hours, midnight)
     add("scoring", duties.score, settings.predictor_score_every_hours, next_hour)
     add("warranty sweep", duties.sweep_warranties, 24, started)
+    add("demand of parts", duties.foresee_demand, settings.predictor_demand_every_hours, midnight)
     ticker.start()
     log.info("scoring every %d h, next at %s", settings.predictor_score_every_hours, next_hour.isoformat())
     try:
@@ -119,11 +123,18 @@ class _Duties:
     """What is done at the ticks, watched and counted."""
 
     def __init__(
-        self, forecaster: Forecaster, metrics: PredictorMetrics, watchdog: Watchdog, stalled_after_s: float
+        self,
+        forecaster: Forecaster,
+        network: Network,
+        metrics: PredictorMetrics,
+        watchdog: Watchdog,
+        settings: PredictorSettings,
     ) -> None:
         self._forecaster = forecaster
+        self._network = network
+        self._review_days = settings.predictor_review_days
         self._metrics = metrics
-        self._ticker = watchdog.loop("ticker", stalled_after_s)
+        self._ticker = watchdog.loop("ticker", settings.stalled_after_s)
         self._duty = watchdog.loop("duty", DUTY_WITHIN_S)
         self._duty.rest()
 
@@ -152,6 +163,11 @@ class _Duties:
         opened = self._forecaster.sweep_warranties(now)
         self._metrics.opened("warranty sweep", opened)
         return f"{opened} tickets opened"
+
+    def foresee_demand(self, now: datetime) -> str:
+        """Forecast the demand of parts, and tell the API."""
+        told = self._network.foresee(now, self._review_days)
+        return f"forecast {told.forecast_id} of {told.lines} parts × warehouses"
 
     def do(self, name: str, duty: Callable[[datetime], str]) -> None:
         """Do a duty; one that fails is logged and done again at its next time."""
@@ -191,10 +207,42 @@ def run_steps(overrides: Mapping[str, Any]) -> int:
             def warranty(now: datetime, _request: Mapping[str, Any]) -> Answer:
                 return {"tickets_opened": forecaster.sweep_warranties(now)}
 
-            serve_steps(sys.stdin, sys.stdout, {"train": train, "score": score, "warranty": warranty})
+            network = Network(database, client)
+
+            def demand(now: datetime, _request: Mapping[str, Any]) -> Answer:
+                return _words(network.foresee(now, settings.predictor_review_days))
+
+            duties = {"train": train, "score": score, "warranty": warranty, "demand": demand}
+            serve_steps(sys.stdin, sys.stdout, duties)
     finally:
         database.close()
     return 0
+
+
+def forecast_parts(overrides: Mapping[str, Any], *, as_json: bool) -> int:
+    """Forecast the demand of parts once, as of now, and say what was told."""
+    settings = _settings(overrides)
+    database = Database(settings.database_url)
+    try:
+        require_migrated(database())
+        with CareloopClient(settings.api_url, settings.api_key, tells_time=False) as client:
+            told = Network(database, client).foresee(_now(), settings.predictor_review_days)
+    except ProblemError as error:
+        raise CareloopError(f"the API refused: {error}") from error
+    finally:
+        database.close()
+    if as_json:
+        print(json.dumps(_words(told), indent=2))
+    else:
+        sources = ", ".join(f"{pieces:.1f} {name.replace('_', ' ')}" for name, pieces in told.pieces.items())
+        print(f"forecast {told.forecast_id}: {told.lines} parts × warehouses, expected pieces {sources}")
+        print("propose what to keep for it: POST /v1/stocking/runs")
+    return 0
+
+
+def _words(told: Told) -> dict[str, Any]:
+    pieces = {name: round(expected, 6) for name, expected in told.pieces.items()}
+    return {"forecast_id": told.forecast_id, "lines": told.lines, **pieces}
 
 
 def _now() -> datetime:

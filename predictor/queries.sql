@@ -63,3 +63,8 @@ SELECT asset_id, component, ticket_id FROM prediction.score WHERE ticket_id IS N
 
 -- name: remember_ticket
 UPDATE prediction.score SET ticket_id = %(ticket_id)s WHERE asset_id = %(asset_id)s AND component = %(component)s
+
+-- name: scores_in_force
+SELECT asset_id, component, probability FROM prediction.score
+WHERE as_of <= %(now)s AND as_of > %(since)s
+ORDER BY asset_id, component

@@ -42,6 +42,13 @@ class PredictorSettings(DatabaseSettings, ApiClientSettings):
         30, ge=0, le=730, description="so long before its last day a warranty's end is announced, in days"
     )
 
+    predictor_demand_every_hours: int = Field(
+        168, ge=1, le=8760, description="how often the demand of parts is forecast, in hours"
+    )
+    predictor_review_days: int = Field(
+        30, ge=1, le=366, description="how often stocks are looked at, in days; a forecast covers it and the lead time"
+    )
+
     @property
     def model_directory(self) -> Path:
         """Where trained models are kept."""

@@ -184,7 +184,7 @@ def _served(database_url: str, **options: Any) -> Iterator[RunningApi]:
                 (f"test-{role}", role, hash_key(key)),
             )
     url = make_conninfo(database_url, user=login_of("api"), password=API_PASSWORD)
-    app = create_app(url, clock="request", now=lambda: datetime.now(UTC), **options)
+    app = create_app(url, now=lambda: datetime.now(UTC), **{"clock": "request", **options})
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)

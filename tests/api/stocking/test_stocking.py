@@ -53,7 +53,7 @@ def test_from_a_forecast_to_transfer_order_and_levels(network, refusal) -> None:
         line("YEN", "A", [0.5, 0.5]),
         line("PUMP", "Q"),
     )
-    (pump, *_), _ = list(client.pages(f"/v1/stocking/forecasts/{number}/lines", sku="PUMP", warehouse="A")), None
+    (pump,) = client.pages(f"/v1/stocking/forecasts/{number}/lines", sku="PUMP", warehouse="A")
     assert (pump["mean"], pump["enough_50"], pump["enough_95"]) == (pytest.approx(2.05), 2, 4)
     assert (pump["ends_at"], pump["used"]) == ("2026-08-14T08:00:00Z", None)
 
@@ -78,7 +78,6 @@ def test_from_a_forecast_to_transfer_order_and_levels(network, refusal) -> None:
     levels = found["levels", "FILTER", "A"]
     assert levels["min_quantity"] < levels["max_quantity"]
 
-    # Decided once, and done at once.
     path = f"/v1/stocking/proposals/{moved['proposal_id']}"
     done = agent.post(f"{path}/accept", {}, now=NOW)
     assert (done["state"], done["decided_at"]) == ("accepted", "2026-07-01T08:00:00Z")
@@ -89,15 +88,14 @@ def test_from_a_forecast_to_transfer_order_and_levels(network, refusal) -> None:
     for action, body in (("accept", {}), ("reject", {"reason": "no"})):
         problem = refusal(agent.post, f"{path}/{action}", body)
         assert (problem.status, problem.type.rpartition("/")[2]) == (409, "stocking-proposal-state")
-    line_id = agent.post(f"/v1/stocking/proposals/{bought['proposal_id']}/accept", {}, now=NOW)["purchase_line_id"]
-    assert line_id
+    assert agent.post(f"/v1/stocking/proposals/{bought['proposal_id']}/accept", {}, now=NOW)["purchase_line_id"]
     rest = agent.post(f"/v1/stocking/runs/{run['run_id']}/accept", {"kinds": ["levels"]}, now=NOW)
     assert (rest["refused"], rest["left"]) == ({}, False)
     assert levels["proposal_id"] in rest["accepted"]
     (stock,) = client.pages("/v1/parts/stock", sku="FILTER", warehouse="A")
     assert (stock["min_quantity"], stock["max_quantity"]) == (levels["min_quantity"], levels["max_quantity"])
 
-    # What is on its way and ordered is not proposed again.
+    # On its way or ordered is not proposed again.
     again = client.post("/v1/stocking/runs", {"budget_minor": 10_000, "service_level": 0.98}, now=NOW)
     assert again["service_before"] == pytest.approx(1 - 0.5 / 3.85)
     assert [one["kind"] for one in proposals(client, run_id=again["run_id"]) if one["kind"] != "levels"] == []
