@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Literal
 
@@ -287,12 +287,7 @@ def create_app(
             ):
                 yield
 
-    app = RoomyApi(
-        title="careloop",
-        version=__version__,
-        summary="Assets, tickets, parts, plans, jobs, alerts and reports of a service organisation",
-        lifespan=lifespan,
-    )
+    app = _titled(lifespan)
     app.state.clock = clock
     app.state.now = now
     app.state.duties = DUTIES
@@ -302,6 +297,15 @@ def create_app(
     app.state.settlement_key = settlement_key
     app.state.probes = Probes("api", seen.watchdog, {"database": database_check(database_url, "api")}, seen.clock)
     return _furnish(app, seen)
+
+
+def _titled(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> RoomyApi:
+    return RoomyApi(
+        title="careloop",
+        version=__version__,
+        summary="Assets, tickets, parts, plans, jobs, alerts and reports of a service organisation",
+        lifespan=lifespan,
+    )
 
 
 async def _check_if_rested(connection: AsyncConnection[DictRow]) -> None:
