@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from careloop.client import ProblemError
+from careloop.database.engine import connect
+from tests.api.conftest import NOW
 
 PART = {"sku": "PUMP", "name": "Pump", "cost_minor": 4990, "currency": "EUR", "lead_time_days": 21}
 
@@ -224,3 +226,55 @@ def test_a_technician_reads_the_catalogue_and_does_not_change_it(api, stores) ->
         for path, body in (("/v1/parts", PART), ("/v1/warehouses", {"code": "A", "name": "A", "kind": "van"})):
             assert technician.get(path)["items"] == []
             assert refusal(technician.post, path, body).status == 403
+
+
+def test_what_is_kept_travels_and_is_handed_out_and_stays_kept(api, stores) -> None:
+    """The transfer itself is another room's; here what it asks of a reservation."""
+    stores.part()
+    stores.warehouse("HUB", pieces=3)
+    path = f"/v1/parts/reservations/{stores.reserve(stores.job(), quantity=2)['reservation_id']}"
+    issued = stores.client.post(f"{path}/issue", {})
+    assert (issued["place"], issued["state"]) == ("issued", "reserved")
+    assert stores.client.post(f"{path}/issue", {}) == issued
+    (stock,) = stores.client.pages("/v1/parts/stock")
+    assert (stock["on_hand"], stock["reserved"], stock["issued"]) == (1, 0, 2)
+    assert stores.client.post(f"{path}/release", {})["state"] == "released"
+    assert stores.balance("HUB") == (3, 0, 3)
+    assert refusal(stores.client.post, f"{path}/issue", {}).type == "/problems/reservation-ended"
+    again = f"/v1/parts/reservations/{stores.reserve(stores.job())['reservation_id']}"
+    stores.client.post(f"{again}/issue", {})
+    assert stores.client.post(f"{again}/consume", {})["state"] == "consumed"
+    moved = [
+        (line["kind"], line["from_place"], line["to_place"]) for line in stores.client.pages("/v1/parts/movements")
+    ]
+    assert moved[1:] == [
+        ("reserve", "free", "reserved"), ("issue", "reserved", "issued"), ("return", "issued", "free"),
+        ("reserve", "free", "reserved"), ("issue", "reserved", "issued"), ("consume", "issued", "used"),
+    ]  # fmt: skip
+    assert stores.client.get("/v1/stock/proof")["balanced"]
+
+
+def test_what_is_kept_for_a_case_hangs_on_its_job_as_soon_as_there_is_one(api, stores) -> None:
+    stores.part()
+    stores.warehouse("HUB", pieces=3)
+    opened = {"kind": "repair", "serial": "HD5-1", "title": "Drips"}
+    ticket_id = stores.client.post("/v1/tickets", opened, now=NOW)["ticket_id"]
+    with connect(api.database_url) as connection, connection.transaction():
+        connection.execute(
+            "INSERT INTO service.reservation (ticket_id, part_id, warehouse_id, quantity, available_at, created_at) "
+            "VALUES (%s, 1, 1, 2, now(), now())",
+            (ticket_id,),
+        )
+        connection.execute(
+            "INSERT INTO service.stock_movement (part_id, quantity, kind, from_place, from_warehouse_id, to_place, "
+            "to_warehouse_id, cause_kind, cause_key, at) "
+            "VALUES (1, 2, 'reserve', 'free', 1, 'reserved', 1, 'reservation', '1', now())"
+        )
+    (kept,) = stores.client.pages("/v1/parts/reservations", ticket_id=ticket_id)
+    assert (kept["job_id"], kept["warehouse"], kept["place"]) == (None, "HUB", "reserved")
+    job_id = stores.client.create_job({"ticket_id": ticket_id}, now=NOW)["job_id"]
+    (kept,) = stores.client.pages("/v1/parts/reservations", job_id=job_id)
+    assert (kept["ticket_id"], kept["quantity"]) == (ticket_id, 2)
+    assert stores.reserve(job_id, quantity=2)["reservation_id"] == kept["reservation_id"]
+    stores.client.post(f"/v1/jobs/{job_id}/cancel", {"reason": "mended itself"}, now=NOW)
+    assert stores.balance("HUB") == (3, 0, 3)

@@ -11,12 +11,12 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count, permutations
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from psycopg import AsyncConnection
@@ -159,20 +159,18 @@ def moves(parts: list[int], warehouses: list[int]) -> st.SearchStrategy[Deed]:
     return st.tuples(st.sampled_from(MOVES), st.sampled_from(parts), SOME, two).map(of)
 
 
-def deeds(parts: list[int], warehouses: list[int], books: Books) -> st.SearchStrategy[Deed]:
-    """Any deed that makes sense to try; half of them about what is kept."""
-    part, where = st.sampled_from(parts), st.sampled_from(warehouses)
-    keep = st.builds(Reserve, st.just(1), part, where, SOME)
-    if not books.kept:
-        return st.one_of(moves(parts, warehouses), keep)
-    one = st.sampled_from(sorted(books.kept))
-    travel = st.builds(Travel, one, st.sampled_from(["issue", "ship", "arrive"]), where)
+def deeds(parts: list[int], warehouses: list[int]) -> st.SearchStrategy[Deed]:
+    """Any deed that makes sense to try.
+
+    What is kept is named by its place among all that is kept: who wins a race must not change what can be drawn.
+    """
+    part, where, one = st.sampled_from(parts), st.sampled_from(warehouses), st.integers(0, 7)
     return st.one_of(
         moves(parts, warehouses),
         moves(parts, warehouses),
-        keep,
+        st.builds(Reserve, st.just(1), part, where, SOME),
         st.builds(Settle, one, st.sampled_from(["consumed", "released"])),
-        travel.filter(lambda deed: deed.how != "ship" or deed.warehouse != books.kept[deed.number].warehouse),
+        st.builds(Travel, one, st.sampled_from(["issue", "ship", "arrive"]), where),
     )
 
 
@@ -194,7 +192,19 @@ class Ledger(RuleBasedStateMachine):
         self._check([Move("receipt", number, 6, ("supplier", None), here) for number in self.parts])
 
     def any_deed(self) -> st.SearchStrategy[Deed]:
-        return deeds(self.parts, self.warehouses, self.books)
+        return deeds(self.parts, self.warehouses)
+
+    def _meant(self, deed: Deed) -> list[Deed]:
+        """The deed with the number of what is kept; none where nothing is, or it would go nowhere."""
+        if not isinstance(deed, Settle | Travel):
+            return [deed]
+        numbers = sorted(self.books.kept)
+        if not numbers:
+            return []
+        number = numbers[-1 - deed.number % len(numbers)]
+        if isinstance(deed, Travel) and deed.how == "ship" and deed.warehouse == self.books.kept[number].warehouse:
+            return []
+        return [replace(deed, number=number)]
 
     @rule(data=st.data())
     def one_after_the_other(self, data) -> None:
@@ -236,8 +246,9 @@ class Ledger(RuleBasedStateMachine):
         else:
             assert answers == [OUT] * 3
 
-    def _check(self, wanted: list[Deed]) -> None:
+    def _check(self, drawn: list[Deed]) -> None:
         """Do them; then some order must explain the outcomes and what is there."""
+        wanted = [meant for deed in drawn for meant in self._meant(deed)]
         done = self.world.hands.do(*wanted)
         real = self._real()
         for order in permutations(range(len(wanted))):
@@ -271,7 +282,8 @@ def _told(books: Books) -> tuple[dict, dict]:
 def test_some_order_explains_whatever_is_done_at_once(api, owner, hands) -> None:
     with api.client("service") as client:
         machine = type("Ledger", (Ledger,), {"world": World(owner, hands, client)})
-        looked = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
+        # A race lost once need not be lost again: what was found is told as it was found, not made smaller by trying.
+        looked = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, phases=[Phase.generate], database=None)
         run_state_machine_as_test(machine, settings=looked)
         kinds = {row["kind"] for row in owner.execute("SELECT DISTINCT kind FROM service.stock_movement").fetchall()}
     assert len(kinds) >= 8, kinds
