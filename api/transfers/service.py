@@ -110,11 +110,7 @@ async def create(
             "now": call.now,
             "expected_at": arrives_at(lane, hours[to_warehouse_id], call.now, departs=hours[from_warehouse_id]),
         }
-        made = await row(call, "insert_transfer", values)
-        if made is None:
-            known = await row(call, "open_transfer_of_reservation", values) or {"transfer_id": None}
-            detail = f"reservation {reservation_id} travels by transfer {known['transfer_id']} already"
-            raise Problem.conflict("transfer-open", detail, **known)
+        made = await row(call, "insert_transfer", values) or await _open_already(call, values)
         transfer_id: int = made["transfer_id"]
         if reservation_id is None:
             places = Place("free", from_warehouse_id), Place("reserved", from_warehouse_id)
@@ -123,6 +119,17 @@ async def create(
         planned = await get_transfer(call, transfer_id)
         await tell_case(call, planned)
     return planned
+
+
+async def _open_already(call: Call, values: Mapping[str, Any]) -> DictRow:
+    """Say by which transfer a reservation travels already.
+
+    Raises:
+        Problem: 409 `transfer-open`, always.
+    """
+    known = await row(call, "open_transfer_of_reservation", values) or {"transfer_id": None}
+    detail = f"reservation {values['reservation_id']} travels by transfer {known['transfer_id']} already"
+    raise Problem.conflict("transfer-open", detail, **known)
 
 
 async def _way(call: Call, part_id: int, from_warehouse_id: int, to_warehouse_id: int) -> Lane:

@@ -58,7 +58,7 @@ def events_of(shop, ticket_id):
     return [event["detail"]["what"] for event in found if event["kind"] == "purchase"]
 
 
-def test_from_the_draft_to_the_shelf(api, shop, database_url, refusal) -> None:
+def test_what_is_wanted_gathers_in_a_draft(api, shop, refusal) -> None:
     client = shop.client
     first = order(shop, 3)
     assert (first["supplier"], first["quantity"], first["wanted"], first["price_minor"]) == ("NEAR", 6, 3, 3000)
@@ -74,34 +74,27 @@ def test_from_the_draft_to_the_shelf(api, shop, database_url, refusal) -> None:
     assert client.get(path)["total_minor"] == 8 * 3000 + 10 * 50
     changed = client.put(f"/v1/purchase-lines/{seal['purchase_line_id']}", {"quantity": 12, "price_minor": 45})
     assert (changed["quantity"], changed["price_minor"]) == (12, 45)
-    # A draft that lies around counts from today, each day anew.
+    # A draft that lies around counts from today, each day anew; sent, from the day of sending.
     with api.client("admin") as admin:
         admin.post("/v1/duties/run", {}, now=NOW + timedelta(days=2))
     assert client.get(path)["lines"][0]["expected_at"] == "2026-07-24T00:00:00Z"
     assert slug_of(refusal(came, shop, first, 1, "D-1")) == (409, "purchase-order-state")
-
     sent = act(shop, first, "send", now=NOW + timedelta(days=3))
     assert (sent["state"], sent["lines"][0]["expected_at"]) == ("sent", "2026-07-25T00:00:00Z")
-    assert slug_of(refusal(client.put, f"/v1/purchase-lines/{seal['purchase_line_id']}", {"quantity": 1})) == (
-        409,
-        "order-not-draft",
-    )
-    confirmed = act(
-        shop,
-        first,
-        "confirm",
-        {
-            "reference": "AB-9",
-            "confirmed_on": "2026-07-30",
-            "lines": [{"purchase_line_id": seal["purchase_line_id"], "confirmed_on": "2026-07-10", "price_minor": 40}],
-        },
-    )
+    problem = refusal(client.put, f"/v1/purchase-lines/{seal['purchase_line_id']}", {"quantity": 1})
+    assert slug_of(problem) == (409, "order-not-draft")
+
+
+def test_from_the_supplier_to_the_shelf(api, shop, database_url, refusal) -> None:
+    client = shop.client
+    first, seal = order(shop, 7), order(shop, 12, "SEAL")
+    path = f"/v1/purchase-orders/{first['purchase_order_id']}"
+    act(shop, first, "send")
+    own = {"purchase_line_id": seal["purchase_line_id"], "confirmed_on": "2026-07-10", "price_minor": 40}
+    confirmed = act(shop, first, "confirm", {"reference": "AB-9", "confirmed_on": "2026-07-30", "lines": [own]})
     assert [line["expected_at"][:10] for line in confirmed["lines"]] == ["2026-07-31", "2026-07-11"]
-    assert (confirmed["state"], confirmed["reference"], confirmed["total_minor"]) == (
-        "confirmed",
-        "AB-9",
-        8 * 3000 + 12 * 40,
-    )
+    shown = (confirmed["state"], confirmed["reference"], confirmed["total_minor"])
+    assert shown == ("confirmed", "AB-9", 8 * 3000 + 12 * 40)
     # The seals are late; told once, and not again before another date has passed.
     with api.client("admin") as admin:
         admin.post("/v1/alert-targets", DESK)
@@ -122,11 +115,8 @@ def test_from_the_draft_to_the_shelf(api, shop, database_url, refusal) -> None:
     assert (closed["state"], closed["end_reason"]) == ("received", "the seals are sold out")
     assert shop.balance("C") == (9, 0, 9)
     assert shop.balance("Q") == (2, 0, 2)
-    receipts = list(client.pages(f"{path}/receipts"))
-    assert [(one["delivery_note"], one["quantity"], one["damaged"]) for one in receipts] == [
-        ("D-1", 5, 2),
-        ("D-2", 4, 0),
-    ]
+    receipts = [(one["delivery_note"], one["quantity"], one["damaged"]) for one in client.pages(f"{path}/receipts")]
+    assert receipts == [("D-1", 5, 2), ("D-2", 4, 0)]
     moved = {(m["kind"], m["from_place"], m["cause"]) for m in client.pages("/v1/parts/movements", sku="PUMP")}
     assert moved == {("receipt", "supplier", f"purchase:{first['purchase_order_id']}")}
     bodies = {
