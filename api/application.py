@@ -97,7 +97,7 @@ from api.satisfaction.routes import open_router as satisfaction_by_link
 from api.satisfaction.routes import router as satisfaction
 from api.satisfaction.rules import Survey
 from api.satisfaction.service import run_due as ask_for_satisfaction
-from api.settlement.card_routes import router as rate_cards
+from api.settlement.cards.routes import router as rate_cards
 from api.settlement.drafting import run_due as draft_statements
 from api.settlement.routes import router as settlement
 from api.settlement.signing import SigningKey

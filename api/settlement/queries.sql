@@ -164,84 +164,6 @@ FROM unnest(%(statement_id)s::bigint[], %(kind)s::text[], %(ticket_id)s::bigint[
 -- name: delete_settled_entries
 DELETE FROM service.entry_to_settle WHERE partner_entry_id = ANY (%(entry_ids)s::bigint[])
 
--- name: insert_card
-INSERT INTO service.rate_card (name, provider_id, level, country, currency, valid_from, valid_until, created_at, created_by)
-VALUES (%(name)s, %(provider_id)s, %(level)s, %(country)s, %(currency)s, %(valid_from)s, %(valid_until)s, %(now)s, %(actor)s)
-RETURNING rate_card_id
-
--- name: insert_rules
-INSERT INTO service.rate_card_line
-    (rate_card_id, place, kind, code, basis, amount_minor, percent_bp, job_type, skill, territory, in_warranty, condition,
-     clock, from_km)
-SELECT %(rate_card_id)s, w.place, w.kind, w.code, w.basis, w.amount_minor, w.percent_bp, w.job_type, w.skill, w.territory,
-       w.in_warranty, w.condition, w.clock, w.from_km
-FROM unnest(%(kind)s::text[], %(code)s::text[], %(basis)s::text[], %(amount_minor)s::bigint[], %(percent_bp)s::integer[],
-            %(job_type)s::text[], %(skill)s::text[], %(territory)s::text[], %(in_warranty)s::boolean[],
-            %(condition)s::text[], %(clock)s::text[], %(from_km)s::integer[]) WITH ORDINALITY
-    AS w (kind, code, basis, amount_minor, percent_bp, job_type, skill, territory, in_warranty, condition, clock, from_km,
-          place)
-
--- name: delete_rules
-DELETE FROM service.rate_card_line WHERE rate_card_id = %(rate_card_id)s
-
--- name: get_card
-SELECT rate_card_id, name, provider_id, level, country, currency, valid_from, valid_until, state, created_at, created_by,
-       activated_at, version
-FROM service.rate_card
-WHERE rate_card_id = %(rate_card_id)s
-
--- name: lock_card
-SELECT rate_card_id, name, provider_id, level, country, currency, valid_from, valid_until, state, version
-FROM service.rate_card
-WHERE rate_card_id = %(rate_card_id)s
-FOR UPDATE
-
--- name: get_rules
-SELECT rate_card_line_id, kind, code, basis, amount_minor, percent_bp, job_type, skill, territory, in_warranty, condition,
-       clock, from_km
-FROM service.rate_card_line
-WHERE rate_card_id = %(rate_card_id)s
-ORDER BY place
-
--- name: list_cards
-SELECT rate_card_id, name, provider_id, level, country, currency, valid_from, valid_until, state, created_at, created_by,
-       activated_at, version
-FROM service.rate_card
-WHERE rate_card_id > %(after_id)s
-  AND (%(provider_id)s::bigint IS NULL OR provider_id = %(provider_id)s)
-  AND (%(state)s::text IS NULL OR state = %(state)s)
-ORDER BY rate_card_id
-LIMIT %(fetch)s
-
--- name: change_card
-UPDATE service.rate_card
-SET name = %(name)s, currency = %(currency)s, valid_from = %(valid_from)s, valid_until = %(valid_until)s,
-    version = version + 1
-WHERE rate_card_id = %(rate_card_id)s
-
--- name: move_card
-UPDATE service.rate_card
-SET state = %(to)s, activated_at = CASE WHEN %(to)s = 'active' THEN %(now)s ELSE activated_at END, version = version + 1
-WHERE rate_card_id = %(rate_card_id)s
-
--- name: same_version
-SELECT rate_card_id
-FROM service.rate_card c
-WHERE c.state = 'active' AND c.provider_id IS NOT DISTINCT FROM %(provider_id)s AND c.level = %(level)s
-  AND c.country = %(country)s AND c.valid_from = %(valid_from)s
-
--- name: visits_to_try
-SELECT k.visit_id
-FROM service.completion_check k
-WHERE k.completed_at >= %(since)s AND k.completed_at < %(until)s AND k.state IN ('passed', 'accepted')
-  AND (%(provider_id)s::bigint IS NULL OR k.provider_id = %(provider_id)s)
-  AND k.visit_id > %(after_id)s
-ORDER BY k.visit_id
-LIMIT %(batch)s
-
--- name: providers_of_visits
-SELECT DISTINCT provider_id FROM service.visit_settlement WHERE visit_id = ANY (%(visit_ids)s::bigint[])
-
 -- name: get_statement
 SELECT statement_id, provider_id, currency, to_char(month, 'YYYY-MM') AS month, state, total_minor, line_count, created_at,
        issued_at, agreed_at, agreed_by, closed_at, paid_at, payment_reference, version
@@ -267,31 +189,16 @@ ORDER BY statement_id
 LIMIT %(fetch)s
 
 -- name: list_lines
-SELECT l.statement_line_id, l.statement_id, s.currency, l.source, l.kind, l.visit_id, l.ticket_id, l.on_day, l.rate_card_id,
-       l.rate_card_line_id, l.code, l.subject, l.description, l.quantity, l.unit, l.price_minor, l.price_per,
-       l.amount_minor, l.of_line_id, l.account_entry_id, l.created_at, l.created_by
-FROM service.statement_line l
-JOIN service.statement s USING (statement_id)
-WHERE l.statement_id = %(statement_id)s AND l.statement_line_id > %(after_id)s
-ORDER BY l.statement_line_id
+SELECT * FROM service.line_of_statement
+WHERE statement_id = %(statement_id)s AND statement_line_id > %(after_id)s
+ORDER BY statement_line_id
 LIMIT %(fetch)s
 
 -- name: lines_of_visit
-SELECT l.statement_line_id, l.statement_id, s.currency, l.source, l.kind, l.visit_id, l.ticket_id, l.on_day, l.rate_card_id,
-       l.rate_card_line_id, l.code, l.subject, l.description, l.quantity, l.unit, l.price_minor, l.price_per,
-       l.amount_minor, l.of_line_id, l.account_entry_id, l.created_at, l.created_by
-FROM service.statement_line l
-JOIN service.statement s USING (statement_id)
-WHERE l.visit_id = %(visit_id)s
-ORDER BY l.statement_line_id
+SELECT * FROM service.line_of_statement WHERE visit_id = %(visit_id)s ORDER BY statement_line_id
 
 -- name: get_line
-SELECT l.statement_line_id, l.statement_id, s.currency, l.source, l.kind, l.visit_id, l.ticket_id, l.on_day, l.rate_card_id,
-       l.rate_card_line_id, l.code, l.subject, l.description, l.quantity, l.unit, l.price_minor, l.price_per,
-       l.amount_minor, l.of_line_id, l.account_entry_id, l.created_at, l.created_by, s.provider_id
-FROM service.statement_line l
-JOIN service.statement s USING (statement_id)
-WHERE l.statement_line_id = %(statement_line_id)s
+SELECT * FROM service.line_of_statement WHERE statement_line_id = %(statement_line_id)s
 
 -- name: insert_correction
 INSERT INTO service.statement_line

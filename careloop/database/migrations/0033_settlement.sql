@@ -260,6 +260,12 @@ CREATE INDEX statement_line_rate_card_id ON service.statement_line (rate_card_id
 CREATE INDEX statement_line_rate_card_line_id ON service.statement_line (rate_card_line_id);
 CREATE INDEX statement_line_of_line_id ON service.statement_line (of_line_id);
 
+-- Lines with whose they are and in which currency.
+CREATE VIEW service.line_of_statement WITH (security_invoker = true) AS
+SELECT l.*, s.provider_id, s.currency
+FROM service.statement_line l
+JOIN service.statement s USING (statement_id);
+
 -- Sums follow lines, and lines come only where they may.
 CREATE FUNCTION service.account_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE

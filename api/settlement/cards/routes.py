@@ -11,8 +11,8 @@ from api.conventions.models import Id
 from api.conventions.pages import CurrentPage, Page
 from api.conventions.problems import RESPONSES
 from api.conventions.roles import STAFF
-from api.settlement import cards
-from api.settlement.card_models import NewRateCard, RateCard, RateCardChange, RateCardHead, Trial, TrialWish
+from api.settlement.cards import service
+from api.settlement.cards.models import NewRateCard, RateCard, RateCardChange, RateCardHead, Trial, TrialWish
 from api.settlement.rules import CardState
 
 router = APIRouter(prefix="/v1/settlement/rate-cards", tags=["settlement"], route_class=CallRoute, responses=RESPONSES)
@@ -29,7 +29,7 @@ def _tagged(response: Response, row: DictRow) -> RateCard:
 @router.post("", status_code=201, dependencies=LEAD)
 async def create_rate_card(body: NewRateCard, call: CurrentCall, response: Response) -> RateCard:
     """Add what partners are paid as a draft; it prices nothing until it is activated."""
-    return _tagged(response, await cards.create(call, body))
+    return _tagged(response, await service.create(call, body))
 
 
 @router.get("", dependencies=LOOKERS)
@@ -41,14 +41,14 @@ async def list_rate_cards(
     state: CardState | None = None,
 ) -> Page[RateCardHead]:
     """Rate cards without their lines; a partner sees those that may be its own."""
-    rows = await cards.list_cards(call, {**page.parameters, "provider_id": provider_id, "state": state})
+    rows = await service.list_cards(call, {**page.parameters, "provider_id": provider_id, "state": state})
     return Page[RateCardHead].model_validate(page.page(rows, "rate_card_id"))
 
 
 @router.get("/{rate_card_id}", dependencies=LOOKERS)
 async def get_rate_card(rate_card_id: Id, call: CurrentCall, response: Response) -> RateCard:
     """One rate card with its lines."""
-    return _tagged(response, await cards.get(call, rate_card_id))
+    return _tagged(response, await service.get(call, rate_card_id))
 
 
 @router.patch("/{rate_card_id}", dependencies=LEAD)
@@ -56,22 +56,22 @@ async def change_rate_card(
     rate_card_id: Id, body: RateCardChange, call: CurrentCall, response: Response, if_match: IfMatch = None
 ) -> RateCard:
     """Change a draft, or say which day is an active card's last; needs If-Match."""
-    return _tagged(response, await cards.change(call, rate_card_id, body, require_version(if_match)))
+    return _tagged(response, await service.change(call, rate_card_id, body, require_version(if_match)))
 
 
 @router.post("/{rate_card_id}/trial", dependencies=LEAD)
 async def try_rate_card(rate_card_id: Id, body: TrialWish, call: CurrentCall) -> Trial:
     """What the card would pay for a month's visits, beside what today's cards pay; changes nothing."""
-    return Trial.model_validate(await cards.try_on(call, rate_card_id, body.month))
+    return Trial.model_validate(await service.try_on(call, rate_card_id, body.month))
 
 
 @router.post("/{rate_card_id}/activate", dependencies=LEAD)
 async def activate_rate_card(rate_card_id: Id, call: CurrentCall, response: Response) -> RateCard:
     """Let a draft hold from its first day on."""
-    return _tagged(response, await cards.move(call, rate_card_id, "activate"))
+    return _tagged(response, await service.move(call, rate_card_id, "activate"))
 
 
 @router.post("/{rate_card_id}/withdraw", dependencies=LEAD)
 async def withdraw_rate_card(rate_card_id: Id, call: CurrentCall, response: Response) -> RateCard:
     """Let a card hold no longer; what it has priced stays."""
-    return _tagged(response, await cards.move(call, rate_card_id, "withdraw"))
+    return _tagged(response, await service.move(call, rate_card_id, "withdraw"))

@@ -12,9 +12,12 @@ from api.conventions.call import Call
 from api.conventions.etags import changed_meanwhile
 from api.conventions.problems import Problem
 from api.providers.service import provider_of_field
-from api.settlement.card_models import NewRateCard, NewRule, RateCardChange
-from api.settlement.facts import SQL, Judged, cards_of, judge, lock
+from api.settlement.cards.models import NewRateCard, NewRule, RateCardChange
+from api.settlement.facts import Judged, cards_of, judge, lock
 from api.settlement.rules import RATE_CARD, month_from, next_month
+from careloop.database.queries import load_queries
+
+SQL = load_queries("api.settlement.cards")
 
 BATCH = 1000
 MOST_VISITS = 50_000
