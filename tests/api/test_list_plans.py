@@ -30,6 +30,7 @@ SMALL = {
 WHOLE = {
     "api.customers: list_duplicates": "compares all customers with one another",
     "api.reports": "statistics of all facts there are",
+    "api.stock: list_values": "what all that is held is worth needs the prices of all parts",
 }
 # A filter that its route takes only together with another one.
 TOGETHER = {("api.access: list_audit", "row_key"): "table_name"}
