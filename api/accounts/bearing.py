@@ -211,7 +211,9 @@ async def decide(call: Call, part_bearer_id: int, body: NewBearer) -> DictRow:
 async def take_back(call: Call, visit_part_id: int, reason: str) -> int:
     """Take back whatever was booked for a used part; returns how many entries that took."""
     async with call.unscoped():
-        standing = await rows(call, SQL["standing_entries_of_part"], {"key": str(visit_part_id)})
+        standing = await rows(
+            call, SQL["standing_entries_of_part"], {"key": str(visit_part_id), "visit_part_id": visit_part_id}
+        )
         for entry in standing:
             await reverse(call, entry["partner_entry_id"], reason)
     return len(standing)

@@ -168,10 +168,12 @@ SELECT part_bearer_id, replaced_at FROM service.part_bearer WHERE part_bearer_id
 UPDATE service.part_bearer SET replaced_at = %(now)s WHERE part_bearer_id = %(part_bearer_id)s
 
 -- name: standing_entries_of_part
--- What was booked for a used part and was not taken back.
+-- What was booked for a used part, by the first decision or a later one, and was not taken back.
 SELECT e.partner_entry_id, e.partner_account_id
 FROM service.partner_entry e
-WHERE e.cause_kind = 'visit_part' AND (e.cause_key = %(key)s OR e.cause_key LIKE %(key)s || ':%%')
+WHERE e.cause_kind = 'visit_part'
+  AND e.cause_key = ANY (%(key)s::text || ARRAY(SELECT %(key)s || ':' || b.part_bearer_id FROM service.part_bearer b
+                                                WHERE b.visit_part_id = %(visit_part_id)s))
   AND e.kind <> 'reversal'
   AND NOT EXISTS (SELECT FROM service.partner_entry r WHERE r.reverses_id = e.partner_entry_id)
 ORDER BY e.partner_entry_id
