@@ -10,7 +10,7 @@ The service level is the share of the pieces wanted that are there: 1 - expected
 """
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -46,7 +46,9 @@ class Shelf:
 
     def gain(self, pieces: int = 1) -> float:
         """Expected shortage that so many pieces more avoid."""
-        return sum(self.exceeding[max(self.position, 0) : max(self.position, 0) + pieces])
+        if pieces == 1:
+            return self.exceeding[self.position] if self.position < len(self.exceeding) else 0.0
+        return sum(self.exceeding[self.position : self.position + pieces])
 
     def loss(self) -> float:
         """What the last piece that could leave is good for here."""
@@ -55,7 +57,7 @@ class Shelf:
 
     def shortage(self) -> float:
         """Expected pieces short."""
-        return sum(self.exceeding[max(self.position, 0) :])
+        return sum(self.exceeding[self.position :])
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ class Market:
     shortage: float = field(init=False)
     wanted: float = field(init=False)
     _donors: dict[int, list[Shelf]] = field(init=False, repr=False)
+    # How often a part's pieces were moved: what was worked out before may hold no more.
+    _moves: Counter[int] = field(init=False, repr=False, default_factory=Counter)
     _bought: set[tuple[int, int]] = field(init=False, repr=False, default_factory=set)
     _travelled: set[tuple[int, int]] = field(init=False, repr=False, default_factory=set)
 
@@ -154,48 +158,56 @@ class Market:
         Yields:
             Each step, done.
         """
-        waiting: list[tuple[float, int, Shelf]] = []
+        waiting: list[tuple[float, int, int, Shelf, Step]] = []
         for number, shelf in enumerate(self.shelves):
             self._enqueue(waiting, number, shelf, limit_minor)
         while waiting and self.service_level < service_level:
-            ratio, number, shelf = heapq.heappop(waiting)
-            # Another step may have taken its pieces or paid its freight meanwhile: then it may be another's turn.
-            best = self._best(shelf, limit_minor - self.spent_minor)
-            if best is None:
-                continue
-            if -best.ratio > ratio and waiting and -best.ratio > waiting[0][0]:
-                heapq.heappush(waiting, (-best.ratio, number, shelf))
-                continue
-            self._take(shelf, best)
-            yield best
+            ratio, number, seen, shelf, step = heapq.heappop(waiting)
+            if seen != self._moves[shelf.part_id] or step.cost_minor > limit_minor - self.spent_minor:
+                # Another step has taken its pieces or its money meanwhile: then it may be another's turn.
+                best = self._best(shelf, limit_minor - self.spent_minor)
+                if best is None:
+                    continue
+                step = best
+                if -best.ratio > ratio and waiting and -best.ratio > waiting[0][0]:
+                    heapq.heappush(waiting, (-best.ratio, number, self._moves[shelf.part_id], shelf, best))
+                    continue
+            self._take(shelf, step)
+            yield step
             self._enqueue(waiting, number, shelf, limit_minor)
 
-    def _enqueue(self, waiting: list[tuple[float, int, Shelf]], number: int, shelf: Shelf, limit_minor: int) -> None:
+    def _enqueue(
+        self, waiting: list[tuple[float, int, int, Shelf, Step]], number: int, shelf: Shelf, limit_minor: int
+    ) -> None:
         best = self._best(shelf, limit_minor - self.spent_minor) if shelf.planned else None
         if best is not None:
-            heapq.heappush(waiting, (-best.ratio, number, shelf))
+            heapq.heappush(waiting, (-best.ratio, number, self._moves[shelf.part_id], shelf, best))
 
     def _best(self, shelf: Shelf, money: int) -> Step | None:
-        """The best next step for a shelf that the money is enough for."""
-        if shelf.gain() < LEAST_GAIN:
+        """The best next step for a shelf that the money is enough for; of equals the first of the donors."""
+        worth = shelf.gain()
+        if worth < LEAST_GAIN:
             return None
-        steps = [self._moved(donor, shelf) for donor in self._donors.get(shelf.part_id, ())]
-        steps.append(self._purchase(shelf))
-        fitting = [step for step in steps if step is not None and step.gain >= LEAST_GAIN and step.cost_minor <= money]
-        return max(fitting, key=lambda step: (step.ratio, -(step.origin_id or 0)), default=None)
+        best = self._purchase(shelf)
+        if best is not None and best.cost_minor > money:
+            best = None
+        for donor in self._donors.get(shelf.part_id, ()):
+            gain = worth - donor.loss()
+            # What is a partner's own goes nowhere else.
+            if gain < LEAST_GAIN or donor.movable < 1 or donor is shelf or donor.owner not in {None, shelf.owner}:
+                continue
+            cost = self._freight(donor, shelf)
+            if cost is not None and cost <= money and (best is None or gain > best.ratio * max(cost, 1)):
+                best = Step(shelf.part_id, shelf.warehouse_id, donor.warehouse_id, 1, cost, gain)
+        return best
 
-    def _moved(self, donor: Shelf, shelf: Shelf) -> Step | None:
-        # What is a partner's own goes nowhere else.
-        if donor is shelf or donor.movable < 1 or donor.owner not in {None, shelf.owner}:
-            return None
+    def _freight(self, donor: Shelf, shelf: Shelf) -> int | None:
+        """Of one piece; the base is paid once for all that travels together."""
         way = self.way(shelf.part_id, donor.warehouse_id, shelf.warehouse_id)
         if way is None:
             return None
-        # The base is paid once for all that travels together.
-        travelled = (donor.warehouse_id, shelf.warehouse_id) in self._travelled
-        cost = way.piece_minor + (0 if travelled else way.base_minor)
-        gain = shelf.gain() - donor.loss()
-        return Step(shelf.part_id, shelf.warehouse_id, donor.warehouse_id, 1, cost, gain)
+        paid = (donor.warehouse_id, shelf.warehouse_id) in self._travelled
+        return way.piece_minor if paid else way.piece_minor + way.base_minor
 
     def _purchase(self, shelf: Shelf) -> Step | None:
         terms = self.terms.get(shelf.part_id)
@@ -203,8 +215,7 @@ class Market:
             return None
         least = 1 if (shelf.part_id, shelf.warehouse_id) in self._bought else terms.minimum
         pieces = -(-max(least, 1) // terms.pack) * terms.pack
-        cost = pieces * terms.price_minor
-        return Step(shelf.part_id, shelf.warehouse_id, None, pieces, cost, shelf.gain(pieces))
+        return Step(shelf.part_id, shelf.warehouse_id, None, pieces, pieces * terms.price_minor, shelf.gain(pieces))
 
     def _take(self, shelf: Shelf, step: Step) -> None:
         shelf.position += step.pieces
@@ -214,6 +225,7 @@ class Market:
             donor = next(one for one in self._donors[step.part_id] if one.warehouse_id == step.origin_id)
             donor.position -= step.pieces
             donor.movable -= step.pieces
+            self._moves[step.part_id] += 1
             self._travelled.add((step.origin_id, step.warehouse_id))
         self.spent_minor += step.cost_minor
         self.shortage -= step.gain
