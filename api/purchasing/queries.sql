@@ -199,7 +199,7 @@ LIMIT %(fetch)s
 
 -- name: get_order
 SELECT o.purchase_order_id, o.state, s.code AS supplier, w.code AS warehouse, o.currency, o.reference, o.note,
-       (SELECT CASE WHEN bool_and(l.price_minor IS NOT NULL) THEN sum(l.price_minor * l.quantity)::bigint END
+       (SELECT CASE WHEN bool_and(l.price_minor IS NOT NULL) THEN sum(l.price_minor::numeric * l.quantity) END
         FROM service.purchase_line l
         WHERE l.purchase_order_id = o.purchase_order_id AND l.quantity > 0) AS total_minor,
        o.created_at, o.created_by, o.sent_at, o.ended_at, o.end_reason, o.version, o.warehouse_id, o.supplier_id
@@ -210,7 +210,7 @@ WHERE o.purchase_order_id = %(purchase_order_id)s
 
 -- name: list_orders
 SELECT o.purchase_order_id, o.state, s.code AS supplier, w.code AS warehouse, o.currency, o.reference, o.note,
-       (SELECT CASE WHEN bool_and(l.price_minor IS NOT NULL) THEN sum(l.price_minor * l.quantity)::bigint END
+       (SELECT CASE WHEN bool_and(l.price_minor IS NOT NULL) THEN sum(l.price_minor::numeric * l.quantity) END
         FROM service.purchase_line l
         WHERE l.purchase_order_id = o.purchase_order_id AND l.quantity > 0) AS total_minor,
        o.created_at, o.created_by, o.sent_at, o.ended_at, o.end_reason, o.version

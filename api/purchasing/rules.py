@@ -54,7 +54,10 @@ PROMISE = StateMachine(
     notes="Pieces to come that belong to a case. Kept: they have come, and are reserved for it.",
 )
 
-LATEST_DAY = date(9998, 1, 1)
+# The longest lead time after it still is a date.
+LATEST_DAY = date(9980, 1, 1)
+# More on one line is a mistake.
+MOST_WANTED = 10**7
 
 
 @dataclass(frozen=True)

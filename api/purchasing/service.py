@@ -115,6 +115,9 @@ async def _add(  # noqa: PLR0917 - what is wanted, from whom and where
     known = await row(call, "line_of_draft", {"purchase_order_id": draft, "part_id": part_id})
     if known is not None:
         wanted = known["wanted"] + quantity
+        if wanted > rules.MOST_WANTED:
+            detail = f"purchase order {draft} wants {known['wanted']} of it already; send that first"
+            raise Problem.conflict("too-many", detail, wanted=known["wanted"])
         ordered = rules.order_quantity(wanted, known["minimum_quantity"], known["pack_size"])
         change = {"wanted": wanted, "quantity": ordered, "price_minor": None}
         await call.connection.execute(SQL["change_line"], {**known, **change})

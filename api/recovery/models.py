@@ -28,11 +28,12 @@ class NewSupplier(Body):
 
 
 class SupplierChange(Body):
-    """What of a supplier may change; claims drafted before stay."""
+    """What of a supplier may change; claims drafted before stay. Inactive: nothing new is ordered from it."""
 
     name: Name | None = None
     labour_hour_minor: Rate | None = None
     claim_within_days: WithinDays | None = None
+    active: bool | None = None
 
 
 class Supplier(Answer):
@@ -44,6 +45,7 @@ class Supplier(Answer):
     labour_hour_minor: int
     currency: str
     claim_within_days: int
+    active: bool
     version: int
 
 

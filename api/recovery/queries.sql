@@ -5,7 +5,7 @@ ON CONFLICT (code) DO NOTHING
 RETURNING supplier_id
 
 -- name: list_suppliers
-SELECT supplier_id, code, name, labour_hour_minor, currency, claim_within_days, version
+SELECT supplier_id, code, name, labour_hour_minor, currency, claim_within_days, active, version
 FROM service.supplier
 WHERE supplier_id > %(after_id)s AND (%(code)s::text IS NULL OR code = %(code)s)
 ORDER BY supplier_id
@@ -14,7 +14,8 @@ LIMIT %(fetch)s
 -- name: change_supplier
 UPDATE service.supplier
 SET name = coalesce(%(name)s, name), labour_hour_minor = coalesce(%(labour_hour_minor)s, labour_hour_minor),
-    claim_within_days = coalesce(%(claim_within_days)s, claim_within_days), version = version + 1
+    claim_within_days = coalesce(%(claim_within_days)s, claim_within_days), active = coalesce(%(active)s, active),
+    version = version + 1
 WHERE code = %(code)s AND version = %(version)s
 RETURNING supplier_id
 

@@ -147,3 +147,6 @@ SELECT ticket_id FROM service.ticket WHERE ticket_id = %(ticket_id)s
 
 -- name: currency_of_account
 SELECT currency FROM service.partner_account WHERE partner_account_id = %(partner_account_id)s
+
+-- name: reservation_exists
+SELECT reservation_id FROM service.reservation WHERE reservation_id = %(reservation_id)s

@@ -32,20 +32,28 @@ from api.warehouses.service import (
 __all__ = ["SQL", "cancel", "create", "end", "get_transfer", "plan", "ship", "tell_case"]
 
 
+# A thousand tonnes are no shipment of spare parts.
+HEAVIEST_GRAMS = 10**9
+
 # Planning -----------------------------------------------------------------------------------------
 
 
 async def plan(call: Call, body: NewTransfer) -> DictRow:
-    """Plan a transfer by hand.
+    """Plan a transfer by hand; a partner, to its own warehouses: that is how it buys parts.
 
     Raises:
-        Problem: 422 for an unknown part, warehouse, case or reservation; 409 as of `create`.
+        Problem: 403 for a partner to another's warehouse; 422 for an unknown part, warehouse, case or reservation; 409
+            as of `create`.
     """
     part = await part_of_field(call, body.sku)
     source = await warehouse_of_field(call, body.origin, "body.from")
     target = await warehouse_of_field(call, body.to, "body.to")
     if source["warehouse_id"] == target["warehouse_id"]:
         raise Problem.bad_field("body.to", f"it is in {body.to} already; a transfer has two ends")
+    require_own(call, target)
+    # Whose case one doesn't see, its pieces one doesn't move.
+    if body.reservation_id is not None and await row(call, "reservation_exists", body.model_dump()) is None:
+        raise Problem.bad_field("body.reservation_id", f"there is no reservation {body.reservation_id}")
     if body.ticket_id is not None and await row(call, "ticket_exists", {"ticket_id": body.ticket_id}) is None:
         raise Problem.bad_field("body.ticket_id", f"there is no ticket {body.ticket_id}")
     return await create(
@@ -211,7 +219,11 @@ async def ship(call: Call, body: NewShipment) -> dict[str, Any]:
             _require_class(lane, transfer, source["code"], target["code"])
         hours = await hours_of(call, ends)
         expected_at = arrives_at(lane, hours[ends[1]], call.now)
-        consignment = await _consign(call, body, lane, sum(one["quantity"] * one["weight_grams"] for one in found))
+        weight_grams = sum(one["quantity"] * one["weight_grams"] for one in found)
+        if weight_grams > HEAVIEST_GRAMS:
+            detail = f"they weigh {weight_grams // 1000} kg together; ship them in several goes"
+            raise Problem.conflict("too-heavy", detail, weight_grams=weight_grams)
+        consignment = await _consign(call, body, lane, weight_grams)
         for transfer in found:
             await _send(call, transfer, consignment["consignment_id"], expected_at)
         sent = [await get_transfer(call, transfer["transfer_id"]) for transfer in found]
@@ -273,11 +285,12 @@ async def cancel(call: Call, transfer_id: int, reason: str) -> DictRow:
     """Give up a transfer that has not left; reserved pieces stay reserved where they are, others are free again.
 
     Raises:
-        Problem: 404; 409 when it has left.
+        Problem: 403 for a partner to whom it does not go; 404; 409 when it has left.
     """
     (transfer,) = await locked(call, [transfer_id])
     to = TRANSFER.require(transfer_id, transfer["state"], "cancel")
     async with call.unscoped():
+        require_own(call, await warehouse_by_id(call, transfer["to_warehouse_id"]))
         if transfer["reservation_id"] is None:
             source = transfer["from_warehouse_id"]
             places = Place("reserved", source), Place("free", source)

@@ -218,6 +218,10 @@ def test_what_was_promised_and_will_not_come(api, shop, refusal) -> None:
     body = {"sku": "PUMP", "quantity": 1, "warehouse": "C"}
     for wrong in ({"sku": "NO"}, {"warehouse": "NO"}, {"supplier": "NO"}, {"ticket_id": 999}, {"quantity": 0}):
         assert refusal(client.post, "/v1/purchase-lines", {**body, **wrong}).status == 422
+    with api.client("desk_lead") as lead:
+        lead.patch("/v1/suppliers/NEAR", {"active": False}, version=1)
+    assert order(shop)["supplier"] == "FAR"
+    assert refusal(order, shop, supplier="NEAR").status == 422
     terms = {"items": [{"sku": "PUMP", "price_minor": 1, "currency": "EUR"}]}
     assert refusal(client.put, "/v1/suppliers/NO/parts", terms).status == 404
 

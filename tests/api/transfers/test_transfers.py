@@ -173,6 +173,7 @@ def test_what_a_lane_refuses_and_what_is_late(api, ways, refusal) -> None:
 
 def test_a_partner_pays_for_what_it_gets_and_no_more(api, ways, database_url, refusal) -> None:
     client, partner = ways.client, ways.partner
+    kept = ways.reserve(ways.job(), 1)["reservation_id"]
     first = plan(ways, 3, "P")["transfer_id"]
     problem = refusal(ship, client, first)
     assert (problem.status, problem.type.rpartition("/")[2]) == (409, "no-price")
@@ -189,6 +190,14 @@ def test_a_partner_pays_for_what_it_gets_and_no_more(api, ways, database_url, re
         assert client.get(f"/v1/transfers/{second}")["state"] == "planned"
         with api.scoped_client("partner_manager", provider_id=partner) as manager:
             assert [t["transfer_id"] for t in manager.pages("/v1/transfers")] == [first, second]
+            # It buys by planning transfers to itself, and to nobody else.
+            wish = {"sku": "PUMP", "quantity": 1, "from": "A", "to": "P"}
+            bought = manager.post("/v1/transfers", wish, now=NOW)
+            assert refusal(manager.post, "/v1/transfers", {**wish, "to": "B"}).status == 403
+            others = {**wish, "reservation_id": kept}
+            assert refusal(manager.post, "/v1/transfers", others).status == 422
+            cancelled = manager.post(f"/v1/transfers/{bought['transfer_id']}/cancel", {"reason": "no"})
+            assert cancelled["state"] == "cancelled"
             # Out of the house's warehouse only the house sends.
             problem = refusal(ship, manager, second)
             assert (problem.status, problem.type.rpartition("/")[2]) == (403, "not-yours")
