@@ -59,6 +59,7 @@ from api.files.service import run_due as remove_orphaned_files
 from api.instruments.loans import run_due as ask_for_instruments
 from api.instruments.routes import router as instruments
 from api.intake.routes import router as intake
+from api.kits.routes import router as kits
 from api.observation.routes import metrics_router, probes_router
 from api.observation.tracing import Tracing
 from api.observation.watching import Observed, watching
@@ -163,6 +164,7 @@ ROUTERS = (
     parts,
     instruments,
     rotables,
+    kits,
     warranty,
     sla,
     ticket_lists,

@@ -232,3 +232,18 @@ def test_prices_hold_from_day_to_day_and_are_never_rewritten(desk, add, api, ref
     assert refusal(desk.delete, path, now=NOW).type == "/problems/price-begun"
     ahead = desk.post("/v1/parts/SEAL/prices", {**price, "valid_from": "2027-01-01"})
     desk.delete(f"/v1/parts/prices/{ahead['part_price_id']}", now=NOW)
+
+
+def test_two_halves_of_a_circle_at_once_make_no_circle(desk, add, at_once) -> None:
+    skus = ["A", "B", "C", "D"]
+    add(*skus)
+
+    def link(client, place):
+        body = {"successor": skus[(place + 1) % 4], "effective_on": "2026-01-01"}
+        return client.post(f"/v1/parts/{skus[place]}/successor", body, now=NOW)
+
+    answers = at_once(link, range(4))
+    assert sorted(getattr(answer, "status", 201) for answer in answers) == [201, 201, 201, 422]
+    chain = desk.get("/v1/parts/A/chain", now=NOW)
+    assert len(chain["links"]) == 3
+    assert desk.get(f"/v1/parts/{chain['current']}")["state"] == "active"

@@ -1,0 +1,1 @@
+"""Kits taken apart and put together in a warehouse."""
