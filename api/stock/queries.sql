@@ -51,16 +51,24 @@ LIMIT %(fetch)s
 
 -- name: list_movements_of_warehouse
 WITH found AS (
-    SELECT * FROM service.stock_movement
-    WHERE from_warehouse_id = (SELECT warehouse_id FROM service.warehouse WHERE code = %(warehouse)s)
-      AND movement_id > %(after_id)s
-      AND (%(sku)s::text IS NULL OR part_id = (SELECT part_id FROM service.part WHERE sku = %(sku)s))
+    (SELECT * FROM service.stock_movement
+     WHERE from_warehouse_id = (SELECT warehouse_id FROM service.warehouse WHERE code = %(warehouse)s)
+       AND movement_id > %(after_id)s
+       AND (%(sku)s::text IS NULL OR part_id = (SELECT part_id FROM service.part WHERE sku = %(sku)s))
+       AND (%(ticket_id)s::bigint IS NULL OR ticket_id = %(ticket_id)s)
+       AND (%(cause_kind)s::text IS NULL OR (cause_kind = %(cause_kind)s AND cause_key = %(cause_key)s))
+     ORDER BY movement_id
+     LIMIT %(fetch)s)
     UNION ALL
-    SELECT * FROM service.stock_movement
-    WHERE to_warehouse_id = (SELECT warehouse_id FROM service.warehouse WHERE code = %(warehouse)s)
-      AND from_warehouse_id IS DISTINCT FROM to_warehouse_id
-      AND movement_id > %(after_id)s
-      AND (%(sku)s::text IS NULL OR part_id = (SELECT part_id FROM service.part WHERE sku = %(sku)s))
+    (SELECT * FROM service.stock_movement
+     WHERE to_warehouse_id = (SELECT warehouse_id FROM service.warehouse WHERE code = %(warehouse)s)
+       AND from_warehouse_id IS DISTINCT FROM to_warehouse_id
+       AND movement_id > %(after_id)s
+       AND (%(sku)s::text IS NULL OR part_id = (SELECT part_id FROM service.part WHERE sku = %(sku)s))
+       AND (%(ticket_id)s::bigint IS NULL OR ticket_id = %(ticket_id)s)
+       AND (%(cause_kind)s::text IS NULL OR (cause_kind = %(cause_kind)s AND cause_key = %(cause_key)s))
+     ORDER BY movement_id
+     LIMIT %(fetch)s)
 )
 SELECT m.movement_id, p.sku, m.kind, m.quantity, m.from_place, f.code AS from_warehouse, m.to_place,
        t.code AS to_warehouse, m.cause_kind, m.cause_key, m.ticket_id, m.note, m.actor, m.at
@@ -68,8 +76,6 @@ FROM found m
 JOIN service.part p USING (part_id)
 LEFT JOIN service.warehouse f ON f.warehouse_id = m.from_warehouse_id
 LEFT JOIN service.warehouse t ON t.warehouse_id = m.to_warehouse_id
-WHERE (%(ticket_id)s::bigint IS NULL OR m.ticket_id = %(ticket_id)s)
-  AND (%(cause_kind)s::text IS NULL OR (m.cause_kind = %(cause_kind)s AND m.cause_key = %(cause_key)s))
 ORDER BY m.movement_id
 LIMIT %(fetch)s
 
@@ -152,16 +158,16 @@ WITH page AS (
     WHERE warehouse_id > %(after_id)s AND (%(warehouse)s::text IS NULL OR code = %(warehouse)s)
     ORDER BY warehouse_id
     LIMIT %(fetch)s
-), later AS (
-    SELECT warehouse_id, part_id, sum(pieces) AS on_hand
-    FROM (
-        SELECT to_warehouse_id AS warehouse_id, part_id, quantity AS pieces FROM service.stock_movement
-        WHERE to_warehouse_id IN (SELECT warehouse_id FROM page) AND to_place IN ('free', 'reserved') AND at > %(at)s
-        UNION ALL
-        SELECT from_warehouse_id, part_id, -quantity FROM service.stock_movement
-        WHERE from_warehouse_id IN (SELECT warehouse_id FROM page) AND from_place IN ('free', 'reserved') AND at > %(at)s
-    ) moved
-    GROUP BY warehouse_id, part_id
+), moved AS (
+    -- What is there now, less what has moved since.
+    SELECT warehouse_id, part_id, on_hand AS pieces FROM service.stock
+    WHERE warehouse_id IN (SELECT warehouse_id FROM page)
+    UNION ALL
+    SELECT to_warehouse_id, part_id, -quantity FROM service.stock_movement
+    WHERE to_warehouse_id IN (SELECT warehouse_id FROM page) AND to_place IN ('free', 'reserved') AND at > %(at)s
+    UNION ALL
+    SELECT from_warehouse_id, part_id, quantity FROM service.stock_movement
+    WHERE from_warehouse_id IN (SELECT warehouse_id FROM page) AND from_place IN ('free', 'reserved') AND at > %(at)s
 ), price AS (
     SELECT DISTINCT ON (i.part_id, i.currency) i.part_id, i.currency, i.price_minor
     FROM service.part_price i
@@ -169,12 +175,9 @@ WITH page AS (
       AND (i.valid_until IS NULL OR i.valid_until >= (%(at)s AT TIME ZONE 'UTC')::date)
     ORDER BY i.part_id, i.currency, i.valid_from DESC
 ), held AS (
-    SELECT s.warehouse_id, p.currency, s.on_hand - coalesce(later.on_hand, 0) AS pieces,
-           coalesce(price.price_minor, p.cost_minor) AS cost_minor
-    FROM page
-    JOIN service.stock s USING (warehouse_id)
+    SELECT h.warehouse_id, p.currency, h.pieces, coalesce(price.price_minor, p.cost_minor) AS cost_minor
+    FROM (SELECT warehouse_id, part_id, sum(pieces) AS pieces FROM moved GROUP BY warehouse_id, part_id) h
     JOIN service.part p USING (part_id)
-    LEFT JOIN later USING (warehouse_id, part_id)
     LEFT JOIN price ON price.part_id = p.part_id AND price.currency = p.currency
 )
 SELECT page.warehouse_id, page.code AS warehouse, held.currency, count(*) FILTER (WHERE held.pieces > 0) AS parts,

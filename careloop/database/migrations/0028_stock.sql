@@ -16,6 +16,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT code FROM service.warehouse WHERE warehouse_id = wanted
 $$;
 
+-- The ledger of a warehouse, page by page.
+CREATE INDEX stock_movement_left ON service.stock_movement (from_warehouse_id, movement_id)
+    WHERE from_warehouse_id IS NOT NULL;
+CREATE INDEX stock_movement_came ON service.stock_movement (to_warehouse_id, movement_id)
+    WHERE to_warehouse_id IS NOT NULL;
+
 -- Demand of the past -------------------------------------------------------------------------------
 
 -- What was used, by where it was taken from.
