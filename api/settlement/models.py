@@ -135,6 +135,12 @@ class NewAdjustment(Correction):
     currency: Currency
 
 
+class Reversal(Body):
+    """Why a visit is not paid after all."""
+
+    reason: Reason
+
+
 class RunReport(Answer):
     """What a run of the settlement did; `more` when another one has something left to do."""
 

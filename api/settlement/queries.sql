@@ -200,6 +200,18 @@ SELECT * FROM service.line_of_statement WHERE visit_id = %(visit_id)s ORDER BY s
 -- name: get_line
 SELECT * FROM service.line_of_statement WHERE statement_line_id = %(statement_line_id)s
 
+-- name: lines_to_reverse
+-- Each line of a visit with what is left of it after its corrections, and theirs.
+WITH RECURSIVE chain AS (
+    SELECT statement_line_id AS root_id, statement_line_id, amount_minor
+    FROM service.statement_line WHERE visit_id = %(visit_id)s AND source = 'visit'
+    UNION ALL
+    SELECT c.root_id, l.statement_line_id, l.amount_minor
+    FROM chain c JOIN service.statement_line l ON l.of_line_id = c.statement_line_id
+)
+SELECT root_id AS statement_line_id, sum(amount_minor)::bigint AS left_minor
+FROM chain GROUP BY root_id HAVING sum(amount_minor) <> 0 ORDER BY root_id
+
 -- name: insert_correction
 INSERT INTO service.statement_line
     (statement_id, source, kind, visit_id, ticket_id, on_day, code, subject, description, quantity, unit, price_minor,

@@ -26,6 +26,7 @@ from api.settlement.models import (
     NewDisputeMessage,
     Payment,
     Period,
+    Reversal,
     RunReport,
     SettledVisit,
     SigningKeys,
@@ -99,6 +100,12 @@ async def get_settled_visit(visit_id: Id, call: CurrentCall) -> SettledVisit:
 async def get_margin_of_visit(visit_id: Id, call: CurrentCall) -> Margin:
     """The customer's price of a visit beside the partner's."""
     return Margin(**await service.margin_of_visit(call, visit_id))
+
+
+@router.post("/visits/{visit_id}/reverse", dependencies=LEAD)
+async def reverse_visit(visit_id: Id, body: Reversal, call: CurrentCall) -> SettledVisit:
+    """Take back what a visit was paid, e.g. when it proves to be none: a correction of each of its lines."""
+    return SettledVisit.model_validate(await service.reverse(call, visit_id, body.reason))
 
 
 # Statements -----------------------------------------------------------------------------------------

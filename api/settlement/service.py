@@ -273,6 +273,22 @@ async def correct(call: Call, statement_line_id: int, amount_minor: int, reason:
     return await _write_correction(call, statement_id, amount_minor, said, {**values, "of_line_id": statement_line_id})
 
 
+async def reverse(call: Call, visit_id: int, reason: str) -> dict[str, Any]:
+    """Take back all that a visit was paid, by a correction of each of its lines; it is not paid again by itself.
+
+    Raises:
+        Problem: 404; 409 when it was paid nothing, or all is taken back already.
+    """
+    await lock(call)
+    await get_visit(call, visit_id)
+    lines = await _rows(call, "lines_to_reverse", {"visit_id": visit_id})
+    if not lines:
+        raise Problem.conflict("nothing-to-reverse", f"visit {visit_id} is on no statement, or was taken back already")
+    for line in lines:
+        await correct(call, line["statement_line_id"], -line["left_minor"], reason)
+    return await get_visit(call, visit_id)
+
+
 async def adjust(call: Call, body: NewAdjustment) -> DictRow:
     """Write something for a partner that no line is for, into its open statement.
 
