@@ -74,7 +74,7 @@ async def decide(call: Call, part_demand_id: int, policy: Policy, choosing: Choo
         choosing: Which option is wanted.
 
     Returns:
-        The demand as it is then.
+        The demand as it is then; where something was decided, with the `decision`.
 
     Raises:
         Problem: 409 `choice-stale` when the option that is wanted is none any more.
@@ -190,8 +190,19 @@ async def _record(call: Call, asked: Asked, place: int | None, applied: Applied 
     promised_at = applied.promised_at if applied is not None else asked.earliest
     reason = choosing.reason or (priced.option.reason if priced is not None else _refusal(asked))
     at_hand = priced is not None and priced.option.lane is None and promised_at is not None and promised_at <= call.now
+    decision = {
+        "at": call.now,
+        "actor": call.principal.name,
+        "made_by": choosing.made_by,
+        "chosen": place,
+        "reason": reason,
+        "promised_at": promised_at,
+        "options": [option_shown(one) for one in asked.options],
+        "refusals": [asdict(one) for one in asked.unfit],
+    }
     values = {
         **relied_upon(applied),
+        **decision,
         "part_demand_id": number,
         "part_id": asked.demand["part_id"],
         "state": DEMAND.require(number, asked.demand["state"], "refuse" if priced is None else "allocate"),
@@ -199,25 +210,20 @@ async def _record(call: Call, asked: Asked, place: int | None, applied: Applied 
         "given_part_id": priced and priced.option.part_id,
         "warehouse_id": priced and priced.option.warehouse_id,
         "total_minor": None if priced is None else priced.total_minor,
-        "reason": reason,
-        "promised_at": promised_at,
         "arrived_at": call.now if at_hand else None,
         "next_try_at": call.now + rules.TRY_AGAIN,
-        "made_by": choosing.made_by,
-        "chosen": place,
-        "options": _json([option_shown(one) for one in asked.options]),
-        "refusals": _json([asdict(one) for one in asked.unfit]),
+        "options": Jsonb(decision["options"], dumps=to_json),
+        "refusals": Jsonb(decision["refusals"], dumps=to_json),
         "now": call.now,
     }
     await call.connection.execute(SQL["decide_demand"], values)
-    await call.connection.execute(SQL["insert_decision"], values)
     (demand,) = await demands_by_id(call, [number])
     kind = "part_refused" if priced is None else "part_allocated"
     more = {"kind": demand["kind"], "given_sku": demand["given_sku"], "warehouse": demand["warehouse"]}
     day = promised_at.isoformat() if promised_at is not None else None
     await note(call, demand, kind, **more, promised_at=day, reason=reason)
     await tell_answer(call, demand)
-    return demand
+    return {**demand, "decision": decision}
 
 
 def option_shown(priced: Priced) -> dict[str, Any]:
@@ -238,10 +244,6 @@ def option_shown(priced: Priced) -> dict[str, Any]:
         "total_minor": priced.total_minor,
         "reason": option.reason,
     }
-
-
-def _json(things: list[dict[str, Any]]) -> Jsonb:
-    return Jsonb(things, dumps=to_json)
 
 
 def _refusal(asked: Asked) -> str:

@@ -72,8 +72,9 @@ def policy_of(row: Mapping[str, Any]) -> Policy:
 
 async def demands_by_id(call: Call, part_demand_ids: Sequence[int]) -> list[DictRow]:
     """Demands with what an answer depends on."""
-    query = SQL["pick_demands_by_id"] + "\n" + SQL["demand_rows"]
-    wanted = {"part_demand_ids": list(part_demand_ids)}
+    pick = "pick_demand_by_id" if len(part_demand_ids) == 1 else "pick_demands_by_id"
+    query = SQL[pick] + "\n" + SQL["demand_rows"]
+    wanted = {"part_demand_ids": list(part_demand_ids), "part_demand_id": next(iter(part_demand_ids), None)}
     return await (await call.connection.execute(query, wanted)).fetchall()
 
 
@@ -90,7 +91,8 @@ async def ask(call: Call, demands: Sequence[DictRow], policy: Policy) -> list[As
     related = await gathering.related()
     stocks = await gathering.stocks(related)
     sources = await gathering.sources(related)
-    hours = await gathering.hours({need.delivery.warehouse_id for need in needs if need.delivery is not None})
+    deliveries = {need.delivery.warehouse_id for need in needs if need.delivery is not None}
+    hours = await gathering.hours(deliveries | {row["warehouse_id"] for rows in stocks.values() for row in rows})
     asked = []
     for demand, need in zip(demands, needs, strict=True):
         parts = related[demand["part_id"]]

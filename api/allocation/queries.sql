@@ -72,6 +72,10 @@ WHERE d.ticket_id = %(ticket_id)s AND d.job_id IS NULL AND d.state IN ('open', '
   AND NOT EXISTS (SELECT FROM service.part_demand x
                   WHERE x.job_id = %(job_id)s AND x.part_id = d.part_id AND x.state IN ('open', 'allocated', 'refused'))
 
+-- name: pick_demand_by_id
+-- By one number, so that its plan need not be made anew each time.
+WITH picked AS (SELECT * FROM service.part_demand WHERE part_demand_id = %(part_demand_id)s)
+
 -- name: pick_demands_by_id
 WITH picked AS (SELECT * FROM service.part_demand WHERE part_demand_id = ANY (%(part_demand_ids)s))
 
@@ -116,25 +120,27 @@ WITH picked AS (
 )
 
 -- name: demand_rows
--- A demand with all that an answer to it depends on.
-SELECT d.part_demand_id, d.version, d.state, d.ticket_id, d.job_id, d.part_id, d.quantity, d.needed_by, d.priority,
-       d.strict, d.to_warehouse_id, tw.code AS to_warehouse, d.kind, d.given_part_id, g.sku AS given_sku,
-       coalesce(g.name, p.name) AS given, d.warehouse_id, w.code AS warehouse, d.reservation_id, d.transfer_id,
-       d.purchase_line_id, d.total_minor, d.reason, d.promised_at, d.supplied_at, d.told_at, d.arrived_at, d.decided_at, d.created_by,
-       d.created_at, p.sku, p.name, p.cost_minor, p.currency, p.weight_grams, p.shipping_class, p.lead_time_days,
-       p.state AS part_state, a.asset_id, a.serial, coalesce(s.territory, 'default') AS territory, s.latitude, s.longitude,
-       t.provider_id, t.state AS ticket_state, j.state AS job_state,
-       r.state AS reservation_state, r.place, r.quantity AS kept, r.part_id AS kept_part_id,
+-- A demand with all that an answer to it depends on. In two steps, for a join of twelve is planned for ten milliseconds.
+, based AS MATERIALIZED (
+    SELECT d.*, p.sku, p.name, p.cost_minor, p.currency, p.weight_grams, p.shipping_class, p.lead_time_days,
+           p.state AS part_state, a.asset_id, a.serial, coalesce(s.territory, 'default') AS territory, s.latitude,
+           s.longitude, t.provider_id, t.state AS ticket_state, j.state AS job_state
+    FROM picked d
+    JOIN service.part p ON p.part_id = d.part_id
+    LEFT JOIN service.job j ON j.job_id = d.job_id
+    LEFT JOIN service.ticket t ON t.ticket_id = d.ticket_id
+    LEFT JOIN service.asset a ON a.asset_id = coalesce(j.asset_id, t.asset_id)
+    LEFT JOIN service.site s ON s.site_id = a.site_id
+), given AS MATERIALIZED (
+    SELECT b.*, g.sku AS given_sku, coalesce(g.name, b.name) AS given, w.code AS warehouse, tw.code AS to_warehouse
+    FROM based b
+    LEFT JOIN service.part g ON g.part_id = b.given_part_id
+    LEFT JOIN service.warehouse w ON w.warehouse_id = b.warehouse_id
+    LEFT JOIN service.warehouse tw ON tw.warehouse_id = b.to_warehouse_id
+)
+SELECT d.*, r.state AS reservation_state, r.place, r.quantity AS kept, r.part_id AS kept_part_id,
        r.warehouse_id AS kept_at_id, x.state AS transfer_state, o.state AS order_state
-FROM picked d
-JOIN service.part p ON p.part_id = d.part_id
-LEFT JOIN service.part g ON g.part_id = d.given_part_id
-LEFT JOIN service.warehouse w ON w.warehouse_id = d.warehouse_id
-LEFT JOIN service.warehouse tw ON tw.warehouse_id = d.to_warehouse_id
-LEFT JOIN service.job j ON j.job_id = d.job_id
-LEFT JOIN service.ticket t ON t.ticket_id = d.ticket_id
-LEFT JOIN service.asset a ON a.asset_id = coalesce(j.asset_id, t.asset_id)
-LEFT JOIN service.site s ON s.site_id = a.site_id
+FROM given d
 LEFT JOIN service.reservation r ON r.reservation_id = d.reservation_id
 LEFT JOIN service.transfer x ON x.transfer_id = d.transfer_id
 LEFT JOIN service.purchase_line l ON l.purchase_line_id = d.purchase_line_id
@@ -200,6 +206,11 @@ WHERE l.part_id = ANY (%(part_ids)s) AND NOT l.closed AND o.state IN ('draft', '
   AND l.quantity > l.received + l.promised
 
 -- name: decide_demand
+-- With the record of all that it was chosen from.
+WITH decision AS (
+    INSERT INTO service.part_decision (part_demand_id, at, made_by, chosen, reason, promised_at, options, refusals)
+    VALUES (%(part_demand_id)s, %(now)s, %(made_by)s, %(chosen)s, %(reason)s, %(promised_at)s, %(options)s, %(refusals)s)
+)
 UPDATE service.part_demand
 SET state = %(state)s, kind = %(kind)s, given_part_id = %(given_part_id)s, warehouse_id = %(warehouse_id)s,
     reservation_id = %(reservation_id)s, transfer_id = %(transfer_id)s, purchase_line_id = %(purchase_line_id)s,
@@ -215,10 +226,6 @@ UPDATE service.part_demand
 SET seen_movement_id = coalesce((SELECT max(movement_id) FROM service.stock_movement WHERE part_id = %(part_id)s), 0),
     promised_at = %(promised_at)s, next_try_at = %(next_try_at)s
 WHERE part_demand_id = %(part_demand_id)s
-
--- name: insert_decision
-INSERT INTO service.part_decision (part_demand_id, at, made_by, chosen, reason, promised_at, options, refusals)
-VALUES (%(part_demand_id)s, %(now)s, %(made_by)s, %(chosen)s, %(reason)s, %(promised_at)s, %(options)s, %(refusals)s)
 
 -- name: tell_date
 UPDATE service.part_demand SET told_at = %(told_at)s WHERE part_demand_id = %(part_demand_id)s

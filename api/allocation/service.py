@@ -38,7 +38,8 @@ async def create_demand(call: Call, body: NewDemand) -> tuple[DictRow, bool]:
     to = await warehouse_of_field(call, body.to_warehouse, "body.to_warehouse") if body.to_warehouse else None
     owner = await _owner(call, body)
     key = {"part_id": part["part_id"], "ticket_id": owner["ticket_id"], "job_id": owner["job_id"]}
-    there = await _row(call, "demand_there", key)
+    # A case's demands may be its job's by now; without a job the insertion sees for itself what is there.
+    there = await _row(call, "demand_there", key) if owner["job_id"] is not None else None
     if there is not None:
         return await _same(call, body, owner, there["part_demand_id"]), False
     values = {
@@ -59,9 +60,8 @@ async def create_demand(call: Call, body: NewDemand) -> tuple[DictRow, bool]:
         return await _same(call, body, owner, again["part_demand_id"]), False
     number: int = made["part_demand_id"]
     await _take_over(call, body, key, number)
-    if body.at_once:
-        await answer(call, number, Choosing("single"))
-    return await get_demand(call, number), True
+    decided = await answer(call, number, Choosing("single")) if body.at_once else {}
+    return (decided if "decision" in decided else await get_demand(call, number)), True
 
 
 async def _owner(call: Call, body: NewDemand) -> dict[str, Any]:
@@ -143,8 +143,8 @@ async def decide_again(call: Call, part_demand_id: int) -> DictRow:
     why = why_fixed(demand)
     if why is not None:
         raise Problem.conflict("demand-fixed", f"demand {part_demand_id}: {why}", reason=why)
-    await answer(call, part_demand_id, Choosing("single"))
-    return await get_demand(call, part_demand_id)
+    decided = await answer(call, part_demand_id, Choosing("single"))
+    return decided if "decision" in decided else await get_demand(call, part_demand_id)
 
 
 async def cancel(call: Call, part_demand_id: int, reason: str) -> DictRow:
