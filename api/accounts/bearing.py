@@ -12,7 +12,7 @@ from api.accounts import rules
 from api.accounts.journal import account_in, enter, reverse, row, rows
 from api.accounts.models import NewBearer
 from api.accounts.rules import Verdict
-from api.accounts.service import partner_price, use_up, verdict
+from api.accounts.service import partner_price, put_back, use_up, verdict
 from api.conventions.call import Call
 from api.conventions.problems import Problem
 from api.tickets.repository import append_event
@@ -58,7 +58,7 @@ async def bear_parts(call: Call, occasion: Occasion) -> dict[int, DictRow]:
     # Whose stock a part came from, and accounts, are not all for the technician who completes the visit to see.
     async with call.unscoped():
         entries = await rows(call, SQL["parts_of_visit"], {"visit_id": occasion.visit_id})
-        pieces = rules.net_pieces(entries)
+        pieces, _ = rules.net_pieces(entries)
         for entry in entries:
             quantity = pieces.get(entry["visit_part_id"], 0)
             if quantity == 0:
@@ -206,6 +206,43 @@ async def decide(call: Call, part_bearer_id: int, body: NewBearer) -> DictRow:
             change = {"from": before["bearer"], "to": body.bearer}
             await append_event(call, before["ticket_id"], "part.bearer", {**line, **change})
     return made
+
+
+async def bring_back(call: Call, visit_id: int) -> dict[int, int]:
+    """Take back what was booked for pieces that an earlier visit of the job used, and that this one brought back.
+
+    Returns:
+        How many pieces are left of each used part that this touched.
+    """
+    left: dict[int, int] = {}
+    async with call.unscoped():
+        _, surplus = rules.net_pieces(await rows(call, SQL["parts_of_visit"], {"visit_id": visit_id}))
+        for part_id, pieces in surplus.items():
+            back = pieces
+            key = {"visit_id": visit_id, "part_id": part_id}
+            for before in await rows(call, SQL["earlier_bearers_of_job"], key):
+                gone = min(back, before["quantity"])
+                back -= gone
+                if gone > 0:
+                    left[before["visit_part_id"]] = await _unuse(call, before, gone, visit_id)
+    return left
+
+
+async def _unuse(call: Call, before: Mapping[str, Any], gone: int, visit_id: int) -> int:
+    """Decide anew on a used part of which pieces came back; returns how many are left."""
+    why = f"{gone} of {before['quantity']} brought back on visit {visit_id}"
+    await take_back(call, before["visit_part_id"], why)
+    await call.connection.execute(SQL["replace_bearer"], {**before, "now": call.now})
+    if before["stock_of"] == "partner":
+        await put_back(call, before["provider_id"], before["part_id"], gone)
+    left: int = before["quantity"] - gone
+    if left > 0:
+        worth = before["worth_minor"]
+        priced = None if worth is None else (worth * left // before["quantity"], str(before["currency"]))
+        reasons = [*before["reasons"], {"code": "brought-back", "text": why}]
+        used = {**before, "quantity": left, "reasons": reasons}
+        await _record(call, used, before["bearer"], priced, f":{before['part_bearer_id']}")
+    return left
 
 
 async def take_back(call: Call, visit_part_id: int, reason: str) -> int:

@@ -109,6 +109,14 @@ JOIN service.partner_account a USING (partner_account_id)
 WHERE a.provider_id = %(provider_id)s AND l.part_id = %(part_id)s AND l.left_quantity > 0
 ORDER BY l.partner_lot_id
 
+-- name: lots_used_last
+SELECT l.partner_lot_id AS number, l.quantity - l.left_quantity AS used
+FROM service.partner_lot l
+JOIN service.partner_account a USING (partner_account_id)
+WHERE a.provider_id = %(provider_id)s AND l.part_id = %(part_id)s AND l.left_quantity < l.quantity
+ORDER BY l.partner_lot_id DESC
+LIMIT 100
+
 -- name: take_from_lot
 UPDATE service.partner_lot SET left_quantity = left_quantity - %(pieces)s WHERE partner_lot_id = %(number)s
 
@@ -160,6 +168,16 @@ WHERE b.part_bearer_id > %(after_id)s AND (%(visit_id)s::bigint IS NULL OR b.vis
   AND (%(bearer)s::text IS NULL OR b.bearer = %(bearer)s)
 ORDER BY b.part_bearer_id
 LIMIT %(fetch)s
+
+-- name: earlier_bearers_of_job
+SELECT b.*, p.sku
+FROM service.part_bearer b
+JOIN service.part p USING (part_id)
+JOIN service.visit v USING (visit_id)
+WHERE v.job_id = (SELECT job_id FROM service.visit WHERE visit_id = %(visit_id)s) AND b.visit_id <> %(visit_id)s
+  AND b.part_id = %(part_id)s AND b.replaced_at IS NULL
+ORDER BY b.part_bearer_id DESC
+FOR UPDATE OF b
 
 -- name: lock_bearer
 SELECT part_bearer_id, replaced_at FROM service.part_bearer WHERE part_bearer_id = %(part_bearer_id)s FOR UPDATE

@@ -101,27 +101,35 @@ def take(lots: Sequence[Lot], pieces: int) -> tuple[list[Take], int]:
     return taken, pieces
 
 
-def net_pieces(entries: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """Pieces of each used part that were not brought back on the same visit; what was used last came back first.
+def net_pieces(entries: Sequence[Mapping[str, Any]]) -> tuple[dict[int, int], dict[int, int]]:
+    """What a visit used and did not bring back; of a part what was used last came back first.
 
     Args:
         entries: `visit_part_id`, `kind` (used, returned), `part_id`, `quantity`, `reservation_id`, in the order booked.
             What goes back of a reservation was never used.
+
+    Returns:
+        Pieces of each used part by its number; and pieces by part that came back although this visit did not use them:
+        an earlier one did.
     """
     net: dict[int, int] = {}
     part_of: dict[int, int] = {}
+    surplus: dict[int, int] = {}
     for entry in entries:
+        part_id = entry["part_id"]
         if entry["kind"] == "used":
             net[entry["visit_part_id"]] = entry["quantity"]
-            part_of[entry["visit_part_id"]] = entry["part_id"]
+            part_of[entry["visit_part_id"]] = part_id
         elif entry["reservation_id"] is None:
             back: int = entry["quantity"]
             for number in reversed(net):
-                if part_of[number] == entry["part_id"] and back > 0:
+                if part_of[number] == part_id:
                     some = min(back, net[number])
                     net[number] -= some
                     back -= some
-    return net
+            if back > 0:
+                surplus[part_id] = surplus.get(part_id, 0) + back
+    return net, surplus
 
 
 def beyond_limit(

@@ -177,6 +177,18 @@ async def use_up(call: Call, provider_id: int, part_id: int, pieces: int) -> tup
     return paid + priced[0] * missing, priced[1]
 
 
+async def put_back(call: Call, provider_id: int, part_id: int, pieces: int) -> None:
+    """Put pieces back into what a partner has bought, where those used last came from; what fits nowhere never was."""
+    key = {"provider_id": provider_id, "part_id": part_id}
+    async with call.unscoped():
+        await rows(call, SQL["lock_accounts_of_provider"], key)
+        for lot in await rows(call, SQL["lots_used_last"], key):
+            some = min(pieces, lot["used"])
+            pieces -= some
+            if some > 0:
+                await call.connection.execute(SQL["take_from_lot"], {"number": lot["number"], "pieces": -some})
+
+
 async def give_back(  # noqa: PLR0917 - what an entry says
     call: Call,
     provider_id: int,

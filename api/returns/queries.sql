@@ -94,6 +94,9 @@ RETURNING old_part_id, state
 -- name: drop_old_part
 DELETE FROM service.old_part WHERE old_part_id = %(visit_part_id)s AND state = 'expected' AND quantity_received = 0
 
+-- name: lessen_old_part
+UPDATE service.old_part SET quantity = %(left)s, version = version + 1 WHERE old_part_id = %(old_part_id)s
+
 -- name: state_of_old_part
 SELECT state, received_at FROM service.old_part WHERE old_part_id = %(visit_part_id)s
 

@@ -124,6 +124,20 @@ async def _scrap_at_once(call: Call, old_part_id: int, expected: rules.Expectati
         await move(call, old_part_id, state, ended_note=note)
 
 
+async def forgo(call: Call, left: Mapping[int, int], visit_id: int) -> None:
+    """Expect fewer old parts, or none: pieces of what was built in were brought back unused by a later visit."""
+    async with call.unscoped():
+        for number in sorted(left):
+            part = await row(call, SQL["lock_old_parts"], {"old_part_ids": [number]})
+            if part is None or part["state"] != "expected":
+                continue
+            if left[number] <= part["quantity_received"]:
+                state = OLD_PART_MACHINE.require(number, part["state"], "waive")
+                await move(call, number, state, ended_note=f"brought back unused on visit {visit_id}")
+            else:
+                await call.connection.execute(SQL["lessen_old_part"], {"old_part_id": number, "left": left[number]})
+
+
 # Reading --------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from api.accounts.bearing import Occasion, bear_parts
+from api.accounts.bearing import Occasion, bear_parts, bring_back
 from api.alerts.service import announce
 from api.assets.models import AssetChange, NewFirmware
 from api.assets.service import add_firmware, change_asset, get_asset
@@ -138,6 +138,7 @@ async def _bear_parts(call: Call, locked: Locked, judged: Judged) -> list[dict[s
     )
     borne = await bear_parts(call, occasion)
     await returns.expect(call, locked.visit_id, borne)
+    await returns.forgo(call, await bring_back(call, locked.visit_id), locked.visit_id)
     return [
         {"visit_part_id": number, **{name: one[name] for name in ("sku", "quantity", "bearer", "reasons")}}
         for number, one in borne.items()

@@ -1,6 +1,7 @@
 """Old parts from the machine to the inspection, and what that does to who bears the part built in."""
 
 import io
+import uuid
 from datetime import datetime, timedelta
 
 from pypdf import PdfReader
@@ -195,3 +196,29 @@ def test_a_part_that_is_used_again_goes_from_the_machine_to_the_repairer(desk, f
     assert (done["state"], done["finding"]) == ("at_repair", "no_fault_found")
     states = {one["serial"]: (one["state"], one["warehouse"]) for one in desk.get("agent", "/v1/rotables")["items"]}
     assert states["R-OLD"] == ("in_repair", "RC")
+
+
+def test_what_a_later_visit_brings_back_is_not_claimed_and_not_expected(desk, buy, finish) -> None:
+    terms = {"provider_id": 1, "currency": "EUR", "handling_minor": 100, "handling_bp": 250}
+    desk.post("desk_lead", "/v1/partner-accounts", terms)
+    buy(1, 15_001, 3)
+    unsolved = {"solved": False, "outcome": None, "next_step": "follow_up_visit"}
+    part = finish(24, OLD, unsolved)
+    assert account_of(desk)["balance_minor"] == 15_001 - 10_450
+    job_id = desk.get("agent", f"/v1/visits/{part['visit_id']}")["job_id"]
+    again = desk.visit(72, job_id=job_id)
+    desk.on_site(again)
+    path = f"/v1/visits/{again['visit_id']}"
+    back = {"entry_id": str(uuid.uuid4()), "kind": "returned", "sku": "PUMP", "warehouse": "VAN-1"}
+    desk.post("technician", f"{path}/parts", back)
+    desk.post("technician", f"{path}/check-out", {})
+    desk.call("technician", "PUT", f"{path}/report", desk.report(replaced=[]))
+    kept = desk.get("technician", f"{path}/completion-check")
+    assert kept["complete"], kept["gaps"]
+    desk.post("technician", f"{path}/complete")
+    assert [(one["quantity"], one["credited_minor"], one["handling_minor"]) for one in bearers(desk, part)] == [
+        (2, 10_000, 450), (1, 5000, 225),
+    ]  # fmt: skip
+    assert account_of(desk)["balance_minor"] == 15_001 - 5225
+    assert desk.rows("SELECT left_quantity FROM service.partner_lot") == [{"left_quantity": 2}]
+    assert desk.get("agent", f"/v1/old-parts/{part['visit_part_id']}")["quantity"] == 1
