@@ -305,21 +305,14 @@ ON CONFLICT DO NOTHING
 RETURNING dispute_id
 
 -- name: get_dispute
-SELECT dispute_id, statement_id, statement_line_id, provider_id, state, reason, wanted_minor, opened_at, opened_by,
-       resolution, resolved_at, resolved_by, correction_line_id, version
-FROM service.statement_dispute
+SELECT * FROM service.statement_dispute
 WHERE dispute_id = %(dispute_id)s
 
 -- name: lock_dispute
-SELECT dispute_id, statement_id, statement_line_id, provider_id, state, wanted_minor
-FROM service.statement_dispute
-WHERE dispute_id = %(dispute_id)s
-FOR UPDATE
+SELECT * FROM service.statement_dispute WHERE dispute_id = %(dispute_id)s FOR UPDATE
 
 -- name: list_disputes
-SELECT dispute_id, statement_id, statement_line_id, provider_id, state, reason, wanted_minor, opened_at, opened_by,
-       resolution, resolved_at, resolved_by, correction_line_id, version
-FROM service.statement_dispute
+SELECT * FROM service.statement_dispute
 WHERE dispute_id > %(after_id)s
   AND (%(statement_id)s::bigint IS NULL OR statement_id = %(statement_id)s)
   AND (%(provider_id)s::bigint IS NULL OR provider_id = %(provider_id)s)
@@ -399,8 +392,8 @@ SELECT l.statement_id, l.statement_line_id, l.source, l.kind, l.on_day, l.visit_
        l.subject, l.description, l.quantity, l.unit, l.price_minor, l.price_per, l.amount_minor, l.rate_card_id,
        l.rate_card_line_id, l.of_line_id, l.account_entry_id
 FROM service.statement_line l
-LEFT JOIN service.visit v ON v.visit_id = l.visit_id
-LEFT JOIN service.job j ON j.job_id = v.job_id
-LEFT JOIN service.asset a ON a.asset_id = j.asset_id
+LEFT JOIN service.visit v USING (visit_id)
+LEFT JOIN service.job j USING (job_id)
+LEFT JOIN service.asset a USING (asset_id)
 WHERE l.statement_id = ANY (%(statement_ids)s::bigint[])
 ORDER BY l.statement_id, l.statement_line_id
