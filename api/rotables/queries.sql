@@ -100,13 +100,14 @@ LIMIT 1000
 
 -- name: reliability
 SELECT p.sku, count(*) AS pieces, count(*) FILTER (WHERE r.state = 'installed') AS in_machines,
-       coalesce(sum(e.removals), 0)::bigint AS removals, (sum(e.days) / nullif(sum(e.removals), 0))::float8 AS mean_days_in_machine,
+       coalesce(sum(e.removals), 0)::bigint AS removals, (sum(e.days) / nullif(sum(e.timed), 0))::float8 AS mean_days_in_machine,
        coalesce(sum(r.repairs), 0)::bigint AS repairs, coalesce(sum(e.no_fault_found), 0)::bigint AS no_fault_found,
        count(*) FILTER (WHERE r.state = 'scrapped') AS scrapped
 FROM service.part p
 JOIN service.rotable r USING (part_id)
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE action = 'remove') AS removals, sum(days_in_machine) AS days,
+           count(days_in_machine) AS timed,
            count(*) FILTER (WHERE fault_found = false) AS no_fault_found
     FROM service.rotable_event
     WHERE rotable_id = r.rotable_id

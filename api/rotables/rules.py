@@ -122,5 +122,5 @@ def _place(step: Step, *, before: bool) -> Place:
 
 
 def days_between(installed_at: datetime, removed_at: datetime) -> int:
-    """Whole days that a piece was in a machine; 0 when it went out before it came in, by wrong clocks."""
-    return max(0, (removed_at - installed_at).days)
+    """Whole days that a piece was in a machine."""
+    return (removed_at - installed_at).days

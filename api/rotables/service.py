@@ -141,7 +141,9 @@ async def remove(call: Call, rotable_id: int, body: Remove) -> DictRow:
             raise Problem.bad_field(
                 "body.removed_at", f"is before {found['installed_at'].isoformat()}, when it came in"
             )
-        told["days_in_machine"] = rules.days_between(found["installed_at"], removed_at)
+        # A piece that nobody had named before was noted just now: since when it was in there, nobody knows.
+        if removed_at > found["installed_at"]:
+            told["days_in_machine"] = rules.days_between(found["installed_at"], removed_at)
     return await _step(call, rotable_id, "remove", told=told, changes={"condition": body.condition})
 
 
