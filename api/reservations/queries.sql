@@ -42,7 +42,9 @@ LIMIT 100
 -- name: insert_reservation
 INSERT INTO service.reservation (job_id, ticket_id, demand_id, part_id, warehouse_id, quantity, available_at, created_at)
 VALUES (%(job_id)s, %(ticket_id)s, %(demand_id)s, %(part_id)s, %(warehouse_id)s, %(quantity)s, %(available_at)s, %(now)s)
-RETURNING reservation_id
+RETURNING reservation_id, job_id, ticket_id, demand_id,
+          (SELECT p.sku FROM service.part p WHERE p.part_id = reservation.part_id) AS sku,
+          service.warehouse_code(warehouse_id) AS warehouse, quantity, state, place, available_at, created_at, version
 
 -- name: adopt
 UPDATE service.reservation SET job_id = %(job_id)s, version = version + 1

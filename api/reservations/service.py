@@ -126,10 +126,9 @@ async def reserve_at(
     made = await fetch(call, "insert_reservation", values)
     if made is None:
         raise LookupError("insert_reservation returned no row")
-    number: int = made["reservation_id"]
     entry = Entry(part_id, quantity, "reserve", Place("free", warehouse_id), Place("reserved", warehouse_id))
-    await stock.post(call, [entry], Cause.of("reservation", number), ticket_id=ticket_id)
-    return await get_reservation(call, number)
+    await stock.post(call, [entry], Cause.of("reservation", made["reservation_id"]), ticket_id=ticket_id)
+    return made
 
 
 async def adopt(call: Call, ticket_id: int, job_id: int) -> None:
