@@ -7,6 +7,7 @@ from pydantic import Field
 
 from api.completion_audit.facts import Earlier, Facts
 from api.completion_audit.kinds.kind import NONE, Answer, Days, Found, Kind, Nothing, Parameters
+from api.conventions.models import Text
 
 
 def _second_installation(facts: Facts, _: Nothing) -> Answer:
@@ -71,7 +72,7 @@ class Share(Parameters):
     """How many of all visits."""
 
     per_mille: Annotated[int, Field(ge=1, le=1000)]
-    salt: Annotated[str, Field(max_length=64)] = Field("", description="another one takes other visits")
+    salt: Annotated[Text, Field(max_length=64)] = Field("", description="another one takes other visits")
 
 
 def _sample(facts: Facts, wanted: Share) -> Answer:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from api.completion_audit.facts import Bill, BillLine, Facts, Warranty
 from api.completion_audit.kinds.kind import NONE, Answer, Factor, Found, Kilometres, Kind, Nothing, Parameters, Unknown
-from api.conventions.models import Currency, Minor
+from api.conventions.models import Currency, Minor, Text
 from api.quotes.rules import money
 
 NO_ANSWER = Unknown("the warranty was not asked")
@@ -91,7 +91,7 @@ class FeeRange(Parameters):
     """What fees may come to; other currencies are not judged."""
 
     line: Literal["labour", "travel", "part", "fee", "value_added_sale", "discount", "total"]
-    code: Annotated[str, Field(max_length=64)] = Field("", description="only lines of this code; empty: all")
+    code: Annotated[Text, Field(max_length=64)] = Field("", description="only lines of this code; empty: all")
     share: Literal["net", "customer"] = Field("net", description="the whole price, or what the customer pays of it")
     currency: Currency
     least_minor: Minor | None = None

@@ -202,6 +202,7 @@ def test_what_a_person_refused_the_rules_do_not_pass() -> None:
         ({"kind": "fee_range", "parameters": {"line": "labour", "currency": "EUR"}}, "least_minor, most_minor or both"),
         ({"kind": "labour_minutes", "parameters": {"least_minutes": 9, "most_minutes": 3}}, "must not be above"),
         ({"kind": "rework", "parameters": {"within_days": float("nan")}}, "within_days"),
+        ({"kind": "sample", "parameters": {"per_mille": 1, "salt": "\x00"}}, "NUL"),
         ({"kind": "photos", "told": False, "verdict": "reject"}, "must be told why"),
     ],
 )
