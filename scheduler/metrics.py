@@ -81,6 +81,7 @@ class SchedulerMetrics:
     def planned(self, planned: Planned) -> None:
         """All demand was planned together."""
         self._demands.labels("applied").inc(planned.applied)
+        self._demands.labels("kept").inc(planned.kept)
         self._demands.labels("refused").inc(planned.refused)
         self._saved.set(planned.saved_minor)
         self._gap.set(planned.gap)

@@ -19,7 +19,7 @@ from careloop.allocation.exchange import PlanOfAll, Snapshot
 from careloop.client import CareloopClient
 from careloop.database.engine import connect
 from careloop.database.migrations import migrate
-from scheduler.allocation.nightly import PLAN, SNAPSHOT
+from scheduler.allocation.nightly import fetch, hand_over
 from scheduler.allocation.reasons import choices
 from scheduler.allocation.solver import Solved, solve
 
@@ -122,11 +122,11 @@ def _single(answers: Sequence[tuple[float, dict[str, Any]]]) -> dict[str, Any]:
 def _plan(client: CareloopClient, limit_s: float, gap: float) -> dict[str, Any]:
     """Fetch, solve and hand back, as the scheduler does each night."""
     began = time.perf_counter()
-    snapshot: Snapshot = SNAPSHOT.validate_python(client.get("/v1/allocation/snapshot"))
+    snapshot = fetch(client, now=None)
     fetched = time.perf_counter()
     solved = solve(snapshot, time_limit_s=limit_s, gap=gap)
     done = time.perf_counter()
-    answer = client.post("/v1/allocation/plans", PLAN.dump_python(_as_plan(snapshot, solved), mode="json"))
+    counts = hand_over(client, _as_plan(snapshot, solved), now=None)
     return {
         "demands": len(snapshot.demands),
         "options": sum(len(demand.options) for demand in snapshot.demands),
@@ -140,8 +140,7 @@ def _plan(client: CareloopClient, limit_s: float, gap: float) -> dict[str, Any]:
         "fetch_seconds": round(fetched - began, 2),
         "solve_seconds": round(done - fetched, 2),
         "apply_seconds": round(time.perf_counter() - done, 2),
-        "applied": answer["applied"],
-        "refused": answer["refused"],
+        **counts,
     }
 
 
