@@ -23,6 +23,14 @@ from careloop.database.queries import load_queries
 
 SQL = load_queries("api.allocation")
 
+# What is picked differs, what is shown of it does not.
+_DEMAND = SQL["pick_demand_by_id"] + "\n" + SQL["demand_rows"]
+_DEMANDS = SQL["pick_demands_by_id"] + "\n" + SQL["demand_rows"]
+DEMANDS_BY_STATE = SQL["pick_demands_by_state"] + "\n" + SQL["demand_rows"]
+DEMANDS_BY_TICKET = SQL["pick_demands_by_ticket"] + "\n" + SQL["demand_rows"]
+DEMANDS_BY_JOB = SQL["pick_demands_by_job"] + "\n" + SQL["demand_rows"]
+DEMANDS_BY_PART = SQL["pick_demands_by_part"] + "\n" + SQL["demand_rows"]
+
 YEAR = timedelta(days=365)
 
 
@@ -72,10 +80,9 @@ def policy_of(row: Mapping[str, Any]) -> Policy:
 
 async def demands_by_id(call: Call, part_demand_ids: Sequence[int]) -> list[DictRow]:
     """Demands with what an answer depends on."""
-    pick = "pick_demand_by_id" if len(part_demand_ids) == 1 else "pick_demands_by_id"
-    query = SQL[pick] + "\n" + SQL["demand_rows"]
-    wanted = {"part_demand_ids": list(part_demand_ids), "part_demand_id": next(iter(part_demand_ids), None)}
-    return await (await call.connection.execute(query, wanted)).fetchall()
+    if len(part_demand_ids) == 1:
+        return await (await call.connection.execute(_DEMAND, {"part_demand_id": part_demand_ids[0]})).fetchall()
+    return await (await call.connection.execute(_DEMANDS, {"part_demand_ids": list(part_demand_ids)})).fetchall()
 
 
 async def ask(call: Call, demands: Sequence[DictRow], policy: Policy) -> list[Asked]:

@@ -46,7 +46,7 @@ class DemandFilter:
         state: DemandState | None = None,
     ) -> None:
         states = [state] if state else list(DEMAND.states)
-        self.wanted: dict[str, Any] = {"ticket": ticket_id, "job": job_id, "part": sku, "states": states}
+        self.wanted: dict[str, Any] = {"ticket_id": ticket_id, "job_id": job_id, "sku": sku, "states": states}
 
 
 @router.post("/demands", status_code=201, dependencies=STORES)

@@ -12,7 +12,16 @@ from psycopg.rows import DictRow
 from api.allocation import rules
 from api.allocation.applying import undo, why_fixed
 from api.allocation.deciding import Choosing, decide, locked
-from api.allocation.gathering import SQL, demands_by_id, policy_of, read_policy
+from api.allocation.gathering import (
+    DEMANDS_BY_JOB,
+    DEMANDS_BY_PART,
+    DEMANDS_BY_STATE,
+    DEMANDS_BY_TICKET,
+    SQL,
+    demands_by_id,
+    policy_of,
+    read_policy,
+)
 from api.allocation.models import NewDemand, PolicyChange
 from api.allocation.rules import DEMAND
 from api.allocation.telling import note
@@ -185,10 +194,14 @@ async def get_demand(call: Call, part_demand_id: int) -> DictRow:
 
 async def list_demands(call: Call, page: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[DictRow]:
     """Demands of a ticket, a job or a part, or in some states."""
-    by = next((name for name in ("ticket", "job", "part") if wanted[name] is not None), "state")
-    key = {"ticket": "ticket_id", "job": "job_id", "part": "sku", "state": "state"}[by]
-    query = SQL[f"pick_demands_by_{by}"] + "\n" + SQL["demand_rows"]
-    values = {**page, "states": wanted["states"], key: wanted.get(by)}
+    values = {**page, **wanted}
+    query = DEMANDS_BY_STATE
+    if wanted["ticket_id"] is not None:
+        query = DEMANDS_BY_TICKET
+    elif wanted["job_id"] is not None:
+        query = DEMANDS_BY_JOB
+    elif wanted["sku"] is not None:
+        query = DEMANDS_BY_PART
     return await (await call.connection.execute(query, values)).fetchall()
 
 
