@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,7 +27,7 @@ READY_WITHIN_S = 60.0
 
 
 @contextmanager
-def served_api(url: str, role: Role) -> Iterator[tuple[str, str]]:
+def served_api(url: str, role: Role, now: datetime) -> Iterator[tuple[str, str]]:
     """One `careloop api` process with the rights of the API only; its address and a key of a role."""
     login, password = "careloop_api_bench", "bench-only"
     with connect(url) as connection:
@@ -51,7 +51,7 @@ def served_api(url: str, role: Role) -> Iterator[tuple[str, str]]:
                 wait_for(f"http://127.0.0.1:{port}/ready")
             except CareloopError as error:
                 raise CareloopError(f"{error}; its log: {log_file.read_text(encoding='utf-8')[-2000:]}") from error
-            yield f"127.0.0.1:{port}", asyncio.run(_key(url, role))
+            yield f"127.0.0.1:{port}", asyncio.run(_key(url, role, now))
         finally:
             process.stop()
 
@@ -73,7 +73,7 @@ def wait_for(url: str) -> None:
             time.sleep(0.1)
 
 
-async def _key(url: str, role: Role) -> str:
+async def _key(url: str, role: Role, now: datetime) -> str:
     async with await AsyncConnection.connect(url, row_factory=dict_row) as connection:
-        key, _ = await create_key(connection, NewApiKey(name=f"bench-{time.time_ns()}", role=role), datetime.now(UTC))
+        key, _ = await create_key(connection, NewApiKey(name=f"bench {now.isoformat()}", role=role), now)
     return key

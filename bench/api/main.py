@@ -65,7 +65,7 @@ def run(
             connection.execute(bare.TABLE)
         figures: dict[str, Any] = {"engine": str(engine), "load_seconds": round(time.monotonic() - began, 1)}
         figures |= _counts(url)
-        with served_api(url, "agent") as (host, key), _bare(url) as bare_host:
+        with served_api(url, "agent", now) as (host, key), _bare(url) as bare_host:
             asks = _asks(host, key, figures["assets"], now)
             for ask in asks.values():
                 # The first answers are slower: statements are prepared, pages read.

@@ -63,7 +63,7 @@ def run(
         figures: dict[str, Any] = {"engine": str(engine), "load_seconds": round(time.monotonic() - began, 1)}
         figures |= _counts(url)
         wants = network.wants(url, size, now, SEED)
-        with served_api(url, "service") as (host, key), CareloopClient(f"http://{host}", key) as client:
+        with served_api(url, "service", now) as (host, key), CareloopClient(f"http://{host}", key) as client:
             _tell(f"{batch} demands are left to a plan of all")
             asyncio.run(_demand(host, key, wants[:batch], at_once=False))
             figures["batch"] = _plan(client, limit_s, gap)
