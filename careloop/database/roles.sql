@@ -60,14 +60,17 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA service TO careloop
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.audit, service.change, service.guarded FROM careloop_scoped;
 
 -- Balances of stock are derived: a trigger of the ledger writes them, with the owner's rights.
-REVOKE UPDATE, DELETE, TRUNCATE ON service.stock_movement FROM careloop_api, careloop_scoped;
+REVOKE DELETE, TRUNCATE ON service.stock_movement FROM careloop_api, careloop_scoped;
+REVOKE UPDATE ON service.stock_movement FROM careloop_scoped;
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.stock FROM careloop_api, careloop_scoped;
 GRANT INSERT (warehouse_id, part_id, bin_id, min_quantity, max_quantity), UPDATE (bin_id, min_quantity, max_quantity)
     ON service.stock TO careloop_api, careloop_scoped;
 GRANT SELECT ON ALL TABLES IN SCHEMA telemetry, prediction TO careloop_scoped;
 
--- So are balances of partners' accounts; what was booked, and what an inspection has found, stays.
-REVOKE UPDATE, DELETE, TRUNCATE ON service.partner_entry, service.old_part_inspection FROM careloop_api, careloop_scoped;
+-- So are balances of partners' accounts. What was moved or booked, and what an inspection has found, stays: the tables'
+-- triggers let an update pass in a transaction that erases a person, and in no other.
+REVOKE DELETE, TRUNCATE ON service.partner_entry, service.old_part_inspection FROM careloop_api, careloop_scoped;
+REVOKE UPDATE ON service.partner_entry, service.old_part_inspection FROM careloop_scoped;
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.partner_account FROM careloop_api, careloop_scoped;
 GRANT INSERT (provider_id, currency, limit_minor, handling_minor, handling_bp, opened_at),
     UPDATE (limit_minor, handling_minor, handling_bp, version) ON service.partner_account TO careloop_api, careloop_scoped;
