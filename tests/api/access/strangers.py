@@ -292,8 +292,8 @@ def _visit(connection: Connection, who: str, visit: dict[str, Any], provider_id:
     report = {"visit_id": visit_id, "content": f'{{"findings": "{who}"}}', "frozen": frozen, "frozen_at": AT}
     one(connection, "visit_report", {**report, "written_by": who, "written_at": AT})
     audited = {"visit_id": visit_id, "provider_id": provider_id, "technician_id": visit["technician_id"]}
-    passed = {"completed_at": AT, "state": "passed", "runs": 1, "first_verdict": "passed"}
-    check_id = one(connection, "completion_check", {**audited, **passed}, "completion_check_id")
+    refused = {"completed_at": AT, "state": "rejected", "runs": 1, "first_verdict": "rejected"}
+    check_id = one(connection, "completion_check", {**audited, **refused}, "completion_check_id")
     return {"visit_id": visit_id, "completion_check_id": check_id}
 
 
