@@ -11,6 +11,7 @@ from api.conventions.problems import RESPONSES
 from api.conventions.roles import FIELD, STAFF
 from api.reservations import repository, service, travelling
 from api.reservations.models import NewReservation, Reservation, ReservationState
+from api.reservations.repository import SQL
 
 router = APIRouter(prefix="/v1/parts/reservations", tags=["parts"], route_class=CallRoute, responses=RESPONSES)
 
@@ -40,8 +41,12 @@ async def list_reservations(
     """Reservations, of one job, one case or in one state if wished."""
     states = [state] if state else ALL_STATES
     parameters = {**page.parameters, "job_id": job_id, "ticket_id": ticket_id, "states": states}
-    of = "_of_ticket" if ticket_id is not None else "" if job_id is None else "_of_job"
-    rows = await (await call.connection.execute(repository.SQL[f"list_reservations{of}"], parameters)).fetchall()
+    query = SQL["list_reservations"]
+    if ticket_id is not None:
+        query = SQL["list_reservations_of_ticket"]
+    elif job_id is not None:
+        query = SQL["list_reservations_of_job"]
+    rows = await (await call.connection.execute(query, parameters)).fetchall()
     return Page[Reservation].model_validate(page.page(rows, "reservation_id"))
 
 

@@ -36,7 +36,7 @@ async def list_counts(
     state: CountState | None = None,
 ) -> Page[StockCount]:
     """Counts, of one warehouse or in one state if wished; for what they are worth read one."""
-    parameters = {**page.parameters, "warehouse": warehouse, "state": state}
+    parameters = {**page.parameters, "warehouse": warehouse, "state": state, "stock_count_id": None}
     rows = await (await call.connection.execute(SQL["list_counts"], parameters)).fetchall()
     return Page[StockCount].model_validate(page.page([{**row, "variances": []} for row in rows], "stock_count_id"))
 

@@ -82,7 +82,14 @@ async def get_count(call: Call, stock_count_id: int) -> DictRow:
     Raises:
         Problem: 404.
     """
-    found = await _row(call, "get_count", {"stock_count_id": stock_count_id})
+    wanted: dict[str, object] = {
+        "stock_count_id": stock_count_id,
+        "state": None,
+        "warehouse": None,
+        "after_id": 0,
+        "fetch": 1,
+    }
+    found = await _row(call, "list_counts", wanted)
     if found is None:
         raise Problem.not_found("stock count", stock_count_id)
     hidden = found["state"] in {"draft", "cancelled"}

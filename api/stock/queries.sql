@@ -96,14 +96,10 @@ LIMIT %(fetch)s
 
 -- Causes -------------------------------------------------------------------------------------------
 
--- name: cause_ticket
-SELECT ticket_id FROM service.ticket WHERE ticket_id = %(number)s
-
--- name: cause_job
-SELECT ticket_id FROM service.job WHERE job_id = %(number)s
-
--- name: cause_visit
-SELECT ticket_id FROM service.visit WHERE visit_id = %(number)s
+-- name: ticket_of_cause
+SELECT ticket_id FROM service.ticket WHERE %(kind)s = 'ticket' AND ticket_id = %(number)s
+UNION ALL SELECT ticket_id FROM service.job WHERE %(kind)s = 'job' AND job_id = %(number)s
+UNION ALL SELECT ticket_id FROM service.visit WHERE %(kind)s = 'visit' AND visit_id = %(number)s
 
 -- Balances of the past -----------------------------------------------------------------------------
 
@@ -113,9 +109,8 @@ SELECT (s.warehouse_id << 32) + s.part_id AS number, p.sku, w.code AS warehouse,
        s.on_hand - since.on_hand AS on_hand, s.reserved - since.reserved AS reserved,
        s.on_hand - since.on_hand - s.reserved + since.reserved AS available,
        s.issued - since.issued AS issued, s.in_transit - since.in_transit AS in_transit,
-       CASE WHEN %(valued)s THEN coalesce(price.price_minor, p.cost_minor) END AS unit_cost_minor,
-       CASE WHEN %(valued)s THEN (s.on_hand - since.on_hand) * coalesce(price.price_minor, p.cost_minor) END
-           AS value_minor,
+       CASE WHEN %(valued)s THEN cost.minor END AS unit_cost_minor,
+       CASE WHEN %(valued)s THEN (s.on_hand - since.on_hand) * cost.minor END AS value_minor,
        CASE WHEN %(valued)s THEN p.currency END AS currency
 FROM (
     SELECT * FROM service.stock
@@ -141,14 +136,7 @@ CROSS JOIN LATERAL (
         WHERE from_warehouse_id = s.warehouse_id AND part_id = s.part_id AND at > %(at)s
     ) later
 ) since
-LEFT JOIN LATERAL (
-    SELECT price_minor FROM service.part_price i
-    WHERE i.part_id = s.part_id AND i.kind = 'internal' AND i.level = '' AND i.currency = p.currency
-      AND i.valid_from <= (%(at)s AT TIME ZONE 'UTC')::date
-      AND (i.valid_until IS NULL OR i.valid_until >= (%(at)s AT TIME ZONE 'UTC')::date)
-    ORDER BY i.valid_from DESC
-    LIMIT 1
-) price ON true
+CROSS JOIN LATERAL service.house_cost(p.part_id, (%(at)s AT TIME ZONE 'UTC')::date) AS cost (minor)
 ORDER BY s.warehouse_id, s.part_id
 
 -- name: list_values
@@ -301,18 +289,6 @@ SELECT stock_count_id, warehouse_id, bin_id, state, finished_key, version
 FROM service.stock_count WHERE stock_count_id = %(stock_count_id)s
 FOR NO KEY UPDATE
 
--- name: get_count
-SELECT c.stock_count_id, w.code AS warehouse, b.code AS bin, c.state, c.note, c.recount_of, c.opened_by, c.opened_at,
-       c.finished_by, c.finished_at, c.decided_by, c.decided_at, c.decision, c.version, l.lines, l.open
-FROM service.stock_count c
-JOIN service.warehouse w USING (warehouse_id)
-LEFT JOIN service.bin b USING (bin_id)
-CROSS JOIN LATERAL (
-    SELECT count(*) AS lines, count(*) FILTER (WHERE counted IS NULL) AS open
-    FROM service.stock_count_line WHERE stock_count_id = c.stock_count_id
-) l
-WHERE c.stock_count_id = %(stock_count_id)s
-
 -- name: list_counts
 SELECT c.stock_count_id, w.code AS warehouse, b.code AS bin, c.state, c.note, c.recount_of, c.opened_by, c.opened_at,
        c.finished_by, c.finished_at, c.decided_by, c.decided_at, c.decision, c.version, l.lines, l.open
@@ -324,6 +300,7 @@ CROSS JOIN LATERAL (
     FROM service.stock_count_line WHERE stock_count_id = c.stock_count_id
 ) l
 WHERE c.stock_count_id > %(after_id)s
+  AND (%(stock_count_id)s::bigint IS NULL OR c.stock_count_id = %(stock_count_id)s)
   AND (%(state)s::text IS NULL OR c.state = %(state)s)
   AND (%(warehouse)s::text IS NULL
        OR c.warehouse_id = (SELECT warehouse_id FROM service.warehouse WHERE code = %(warehouse)s))
@@ -351,7 +328,8 @@ SELECT sku, part_id FROM service.part WHERE sku = ANY (%(skus)s)
 INSERT INTO service.stock_count_line
     (stock_count_id, part_id, counted, counted_at, counted_by, counted_key, expected, cost_minor, currency)
 SELECT %(stock_count_id)s, told.part_id, told.counted, told.counted_at, %(actor)s, %(key)s,
-       coalesce(s.on_hand, 0) - since.pieces, coalesce(price.price_minor, p.cost_minor), p.currency
+       coalesce(s.on_hand, 0) - since.pieces,
+       service.house_cost(p.part_id, (told.counted_at AT TIME ZONE 'UTC')::date), p.currency
 FROM unnest(%(parts)s::bigint[], %(pieces)s::integer[], %(times)s::timestamptz[]) AS told (part_id, counted, counted_at)
 JOIN service.part p USING (part_id)
 LEFT JOIN service.stock s ON s.warehouse_id = %(warehouse_id)s AND s.part_id = told.part_id
@@ -367,14 +345,6 @@ CROSS JOIN LATERAL (
           AND at > told.counted_at
     ) moved
 ) since
-LEFT JOIN LATERAL (
-    SELECT price_minor FROM service.part_price i
-    WHERE i.part_id = told.part_id AND i.kind = 'internal' AND i.level = '' AND i.currency = p.currency
-      AND i.valid_from <= (told.counted_at AT TIME ZONE 'UTC')::date
-      AND (i.valid_until IS NULL OR i.valid_until >= (told.counted_at AT TIME ZONE 'UTC')::date)
-    ORDER BY i.valid_from DESC
-    LIMIT 1
-) price ON true
 ON CONFLICT (stock_count_id, part_id) DO UPDATE
 SET counted = excluded.counted, counted_at = excluded.counted_at, counted_by = excluded.counted_by,
     counted_key = excluded.counted_key, expected = excluded.expected, cost_minor = excluded.cost_minor,

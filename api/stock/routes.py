@@ -12,6 +12,7 @@ from api.conventions.roles import FIELD, STAFF
 from api.parts.models import Code
 from api.stock import service
 from api.stock.models import Movement, NewMovement, Stock
+from api.stock.service import SQL
 
 router = APIRouter(prefix="/v1/parts", tags=["parts"], route_class=CallRoute, responses=RESPONSES)
 
@@ -40,11 +41,9 @@ async def list_movements(  # noqa: PLR0917 - the filters of a query
     """The ledger of stock, oldest first."""
     cause_kind, _, cause_key = cause.partition(":") if cause else (None, "", None)
     wanted = {"sku": sku, "ticket_id": ticket_id, "cause_kind": cause_kind, "cause_key": cause_key}
-    query, place = (
-        ("list_movements", {}) if warehouse is None else ("list_movements_of_warehouse", {"warehouse": warehouse})
-    )
-    parameters = {**page.parameters, **wanted, **place}
-    rows = await (await call.connection.execute(service.SQL[query], parameters)).fetchall()
+    parameters = {**page.parameters, **wanted, "warehouse": warehouse}
+    query = SQL["list_movements"] if warehouse is None else SQL["list_movements_of_warehouse"]
+    rows = await (await call.connection.execute(query, parameters)).fetchall()
     found = page.page(rows, "movement_id")
     return Page[Movement](items=[Movement.of(row) for row in found["items"]], next=found["next"])
 
@@ -55,5 +54,5 @@ async def list_stock(
 ) -> Page[Stock]:
     """Balances by warehouse and part."""
     parameters = {**page.parameters, "sku": sku, "warehouse": warehouse}
-    rows = await (await call.connection.execute(service.SQL["list_stock"], parameters)).fetchall()
+    rows = await (await call.connection.execute(SQL["list_stock"], parameters)).fetchall()
     return Page[Stock].model_validate(page.page(rows, "number"))

@@ -134,7 +134,7 @@ async def _ticket_of_cause(call: Call, body: NewMovement) -> int | None:
     """
     if body.cause_kind == "note":
         return None
-    found = await _row(call, f"cause_{body.cause_kind}", {"number": int(body.cause)})
+    found = await _row(call, "ticket_of_cause", {"kind": body.cause_kind, "number": int(body.cause)})
     if found is None:
         raise Problem.bad_field("body.cause", f"there is no {body.cause_kind} {body.cause}")
     ticket_id: int | None = found["ticket_id"]

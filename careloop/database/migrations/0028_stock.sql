@@ -27,6 +27,18 @@ CREATE INDEX stock_movement_came ON service.stock_movement (to_warehouse_id, mov
 -- What was used, by where it was taken from.
 CREATE INDEX stock_movement_used ON service.stock_movement (from_warehouse_id, part_id, at) WHERE to_place = 'used';
 
+-- What a piece cost the house on a day, in the part's own currency. Not the owner's rights: who does not see the prices
+-- of the house gets the cost that stands in the catalogue.
+CREATE FUNCTION service.house_cost(part bigint, day date) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT i.price_minor FROM service.part_price i
+                     WHERE i.part_id = p.part_id AND i.kind = 'internal' AND i.level = '' AND i.currency = p.currency
+                       AND i.valid_from <= day AND (i.valid_until IS NULL OR i.valid_until >= day)
+                     ORDER BY i.valid_from DESC
+                     LIMIT 1), p.cost_minor)
+    FROM service.part p
+    WHERE p.part_id = part
+$$;
+
 -- Counts -------------------------------------------------------------------------------------------
 
 -- A sheet: what lies in a warehouse, or in one of its bins, according to somebody who looked.
