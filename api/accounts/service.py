@@ -84,6 +84,28 @@ async def credit(  # noqa: PLR0917 - what an entry says
     return entry
 
 
+async def settle(  # noqa: PLR0917 - what an entry says
+    call: Call, provider_id: int, amount_minor: int, currency: str, cause_kind: str, cause_key: str, text: str
+) -> DictRow:
+    """Book what was paid outside the account, in either direction, whatever the limit; a cause books once.
+
+    Args:
+        call: Whose transaction holds it, whoever calls.
+        provider_id: The partner.
+        amount_minor: What the partner owes more by it; negative: less. Not 0.
+        currency: Of the amount.
+        cause_kind: What it was paid with, e.g. `statement`.
+        cause_key: Which one.
+        text: For people who read the account's statement.
+
+    Raises:
+        Problem: 409 `entry-differs`.
+    """
+    account = await account_in(call, provider_id, currency)
+    what = {"cause_kind": cause_kind, "cause_key": cause_key, "text": text}
+    return (await enter(call, account, "payment" if amount_minor < 0 else "adjustment", amount_minor, what))[0]
+
+
 async def require_credit(call: Call, provider_id: int, amount_minor: int, currency: str) -> None:
     """Refuse what a partner's limit does not hold now. Nothing is kept for it: the charge decides.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
-from api.accounts.service import charge, credit
+from api.accounts.service import settle
 from api.alerts.service import announce
 from api.conventions.call import Call
 from api.conventions.etags import changed_meanwhile
@@ -214,11 +214,10 @@ async def pay(call: Call, statement_id: int, body: Payment) -> DictRow:
         raise Problem.bad_field("body.paid_at", "is after now; record a payment when it was made")
     await call.connection.execute(SQL["pay_statement"], {**body.model_dump(), "statement_id": statement_id})
     netted = await _row(call, "netted_minor", {"statement_id": statement_id})
-    owed = 0 if netted is None else -netted["amount_minor"]
-    if owed:
-        book = credit if owed > 0 else charge
+    netted_minor = 0 if netted is None else netted["amount_minor"]
+    if netted_minor:
         said = f"Netted in statement {statement_id}, {body.reference}"
-        await book(call, row["provider_id"], abs(owed), row["currency"], "statement", str(statement_id), said)
+        await settle(call, row["provider_id"], netted_minor, row["currency"], "statement", str(statement_id), said)
     return await get_statement(call, statement_id)
 
 
