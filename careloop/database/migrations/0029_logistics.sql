@@ -263,7 +263,8 @@ CALL service.guard('service.consignment', 'EXISTS (SELECT FROM service.warehouse
     'AND w.provider_id = (SELECT service.scope_provider_id()))', 'consignment_id');
 CALL service.guard('service.transfer', 'EXISTS (SELECT FROM service.warehouse w '
     'WHERE w.warehouse_id IN (transfer.from_warehouse_id, transfer.to_warehouse_id) '
-    'AND w.provider_id = (SELECT service.scope_provider_id()))', 'transfer_id', states => true);
+    'AND w.provider_id = (SELECT service.scope_provider_id()))', 'transfer_id', states => true,
+    personal => ARRAY['end_reason']);
 CALL service.guard('service.supplier_part', 'false', 'supplier_part_id');
 CALL service.guard('service.purchase_order', 'false', 'purchase_order_id', states => true);
 CALL service.guard('service.purchase_line', 'false', 'purchase_line_id');
