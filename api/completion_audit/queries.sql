@@ -186,12 +186,13 @@ ORDER BY f.file_id, other.asset_id
 
 -- name: checks_due
 -- Two at once take different ones.
-SELECT completion_check_id, visit_id, provider_id, completed_at, state, runs, decision
-FROM service.completion_check
-WHERE state = 'due' AND completed_at <= %(now)s
-ORDER BY completion_check_id
+SELECT c.completion_check_id, c.visit_id, c.provider_id, c.completed_at, c.state, c.runs, c.decision
+FROM service.completion_check c
+JOIN service.visit v USING (visit_id)
+WHERE c.state = 'due' AND c.completed_at <= %(now)s AND v.state = 'completed'
+ORDER BY c.completion_check_id
 LIMIT %(fetch)s
-FOR UPDATE SKIP LOCKED
+FOR UPDATE OF c SKIP LOCKED
 
 -- name: lock_check
 SELECT completion_check_id, visit_id, provider_id, technician_id, completed_at, state, runs, claimed_key, claimed_by,
