@@ -7,6 +7,7 @@ the months before it, so what is learned is what can be known.
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from predictor.demand.distributions import MOST_PIECES, FloatArray
 from predictor.demand.signs import signs
@@ -16,6 +17,7 @@ MANY = 10
 FIRST_MONTHS = 6
 """Months at the beginning that serve as past only."""
 ENOUGH_EXAMPLES = 2000
+THREADS = 1
 
 
 class PooledModel:
@@ -32,7 +34,7 @@ class PooledModel:
         if not self.enough(history):
             raise ValueError(f"fewer than {ENOUGH_EXAMPLES} months with a past of {FIRST_MONTHS}, or all alike")
         examples, wanted = _examples(history)
-        self._trees = HistGradientBoostingClassifier(
+        trees = HistGradientBoostingClassifier(
             max_iter=100,
             learning_rate=0.05,
             max_leaf_nodes=8,
@@ -40,7 +42,11 @@ class PooledModel:
             l2_regularization=1.0,
             early_stopping=False,
             random_state=0,
-        ).fit(examples, np.minimum(wanted, MANY))
+        )
+        # A second thread waits for the first in every leaf, and for minutes where cores are shared; one also adds up in
+        # the same order everywhere.
+        with threadpool_limits(THREADS):
+            self._trees = trees.fit(examples, np.minimum(wanted, MANY))
         many = wanted[wanted >= MANY].astype(int)
         self._many = many if len(many) else np.array([MANY])
 
@@ -53,7 +59,8 @@ class PooledModel:
 
     def forecast(self, history: FloatArray, *, most: int = MOST_PIECES) -> FloatArray:
         """Probabilities of 0 … `most` pieces in the month after the history, shape (series, most + 1)."""
-        by_class = self._trees.predict_proba(signs(history))
+        with threadpool_limits(THREADS):
+            by_class = self._trees.predict_proba(signs(history))
         chance = np.zeros((len(history), most + 1))
         for column, pieces in enumerate(self._trees.classes_.astype(int)):
             if pieces < MANY:

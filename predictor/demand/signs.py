@@ -15,7 +15,7 @@ LONG_AGO = 60
 
 
 def signs(history: FloatArray) -> FloatArray:
-    """One row per series of a history of shape (series, months ≥ 1); missing lags are NaN.
+    """One row per series of a history of shape (series, months ≥ 1).
 
     >>> signs(np.array([[0.0, 2, 0], [np.nan, np.nan, 5]])).shape
     (2, 33)
@@ -45,8 +45,9 @@ def _levels(pieces: FloatArray, sold: BoolArray, wanted: BoolArray) -> list[Floa
 
 
 def _lag(history: FloatArray, lag: int) -> FloatArray:
+    """The month so long ago; -1 where it is not known (a column of NaN only could not be trained on)."""
     months = history.shape[1]
-    return history[:, months - lag] if months >= lag else np.full(len(history), np.nan)
+    return np.nan_to_num(history[:, months - lag], nan=-1.0) if months >= lag else np.full(len(history), -1.0)
 
 
 def _gaps(wanted: BoolArray) -> list[FloatArray]:

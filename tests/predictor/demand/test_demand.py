@@ -31,7 +31,7 @@ def _history(rows=400, months=20, seed=0):
 
 
 def test_distributions_are_whole_and_know_nothing_of_the_place_in_the_file():
-    history = _history()
+    history = _history(months=12)
     chance = ChosenMethod(history).forecast(history)
     assert chance.shape == (400, 121)
     assert np.allclose(chance.sum(axis=1), 1)
@@ -42,7 +42,7 @@ def test_distributions_are_whole_and_know_nothing_of_the_place_in_the_file():
 
 
 def test_the_quantiles_are_met_as_often_as_they_say():
-    history = _history(rows=2000, months=30)
+    history = _history(rows=800, months=13)
     chance = ChosenMethod(history[:, :-1]).forecast(history[:, :-1])
     wanted = history[12:, -1]
     for level in (0.5, 0.9, 0.95):
