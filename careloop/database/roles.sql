@@ -74,6 +74,16 @@ REVOKE UPDATE ON service.partner_entry, service.old_part_inspection FROM careloo
 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.partner_account FROM careloop_api, careloop_scoped;
 GRANT INSERT (provider_id, currency, limit_minor, handling_minor, handling_bp, opened_at),
     UPDATE (limit_minor, handling_minor, handling_bp, version) ON service.partner_account TO careloop_api, careloop_scoped;
+
+-- Sums of statements are written by the trigger of their lines; partners write disputes, and no lines.
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.statement FROM careloop_api, careloop_scoped;
+GRANT INSERT (provider_id, currency, month, created_at),
+    UPDATE (state, issued_at, agreed_at, agreed_by, closed_at, paid_at, payment_reference, version)
+    ON service.statement TO careloop_api;
+GRANT UPDATE (state, agreed_at, agreed_by, issued_at, version) ON service.statement TO careloop_scoped;
+REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON service.statement_line, service.rate_card, service.rate_card_line,
+    service.visit_settlement, service.settlement_period FROM careloop_scoped;
+REVOKE UPDATE, DELETE, TRUNCATE ON service.settlement_period FROM careloop_api;
 -- These show everybody's and know no policies.
 REVOKE SELECT ON telemetry.asset, telemetry.desired_config, telemetry.issued_command, telemetry.replay_request,
     telemetry.dead_letter, telemetry.message FROM careloop_scoped;
