@@ -221,8 +221,9 @@ async def _record(call: Call, asked: Asked, place: int | None, applied: Applied 
     kind = "part_refused" if priced is None else "part_allocated"
     more = {"kind": demand["kind"], "given_sku": demand["given_sku"], "warehouse": demand["warehouse"]}
     day = promised_at.isoformat() if promised_at is not None else None
-    await note(call, demand, kind, **more, promised_at=day, reason=reason)
-    await tell_answer(call, demand)
+    async with call.connection.pipeline():
+        await note(call, demand, kind, **more, promised_at=day, reason=reason)
+        await tell_answer(call, demand)
     return {**demand, "decision": decision}
 
 

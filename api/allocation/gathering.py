@@ -65,7 +65,7 @@ def onward_of(need: Need) -> timedelta:
 
 async def read_policy(call: Call) -> DictRow:
     """The policy's row."""
-    row = await (await call.connection.execute(SQL["get_policy"])).fetchone()
+    row = await (await call.connection.execute(SQL["read_policy"])).fetchone()
     if row is None:
         raise LookupError("the allocation policy is gone; migration 0030 makes it")
     return row
@@ -94,10 +94,8 @@ async def ask(call: Call, demands: Sequence[DictRow], policy: Policy) -> list[As
         policy: What counts how much.
     """
     gathering = _Gathering(call, demands)
-    needs = await gathering.needs()
-    related = await gathering.related()
-    stocks = await gathering.stocks(related)
-    sources = await gathering.sources(related)
+    needs, related = await gathering.needs_and_related()
+    stocks, sources = await gathering.stocks_and_sources(related)
     deliveries = {need.delivery.warehouse_id for need in needs if need.delivery is not None}
     hours = await gathering.hours(deliveries | {row["warehouse_id"] for rows in stocks.values() for row in rows})
     asked = []
@@ -142,45 +140,40 @@ class _Gathering:
             if demand["reservation_state"] == "reserved" and demand["place"] == "reserved":
                 self.freed[demand["kept_at_id"], demand["kept_part_id"]] += demand["kept"]
 
-    async def needs(self) -> list[Need]:
-        """What is needed where, with the warehouses there."""
+    async def needs_and_related(self) -> tuple[list[Need], dict[int, list[_Related]]]:
+        """What is needed where, with the warehouses there; by part asked for, what may serve it."""
         wanted = {
             "territories": list({demand["territory"] for demand in self._demands}),
             "warehouse_ids": [demand["to_warehouse_id"] for demand in self._demands if demand["to_warehouse_id"]],
         }
-        spots = [_spot(row) for row in await self._rows("spots", wanted)]
-        return [_need(demand, spots) for demand in self._demands]
-
-    async def related(self) -> dict[int, list[_Related]]:
-        """By part asked for: itself, what may be given instead, the best first, and kits."""
         asked_ids = sorted({demand["part_id"] for demand in self._demands})
-        instead = await substitutes_of(self._call, asked_ids)
+        # Statements that do not wait for one another go in one round trip.
+        async with self._call.connection.pipeline():
+            places = await self._call.connection.execute(SQL["spots"], wanted)
+            instead = await substitutes_of(self._call, asked_ids)
+            spots = [_spot(row) for row in await places.fetchall()]
         part_ids = {substitute.part_id for substitutes in instead.values() for substitute in substitutes}
         rows = await self._rows("parts_and_kits", {"part_ids": [*asked_ids, *part_ids], "asked_ids": asked_ids})
         parts = {row["part_id"]: _part(row) for row in rows}
-        found = {}
+        related = {}
         for part_id in asked_ids:
-            found[part_id] = [_Related(parts[part_id], "itself")]
-            found[part_id] += [_Related(parts[one.part_id], "substitute", one.why) for one in instead[part_id]]
+            related[part_id] = [_Related(parts[part_id], "itself")]
+            related[part_id] += [_Related(parts[one.part_id], "substitute", one.why) for one in instead[part_id]]
         for row in rows:
             if row["asked_id"] is not None:
-                found[row["asked_id"]].append(_Related(_part(row), "kit", pieces=row["pieces"]))
-        return found
+                related[row["asked_id"]].append(_Related(_part(row), "kit", pieces=row["pieces"]))
+        return [_need(demand, spots) for demand in self._demands], related
 
-    async def stocks(self, related: Mapping[int, Iterable[_Related]]) -> dict[int, list[DictRow]]:
-        """By part: what warehouses have of it."""
-        wanted = {"part_ids": _parts_of(related), "since": self._call.now - YEAR, "now": self._call.now}
-        found: dict[int, list[DictRow]] = defaultdict(list)
-        for row in await self._rows("stocks", wanted):
-            found[row["part_id"]].append(row)
-        return found
-
-    async def sources(self, related: Mapping[int, Iterable[_Related]]) -> dict[int, list[DictRow]]:
-        """By part: where it can be ordered, or is on order."""
-        found: dict[int, list[DictRow]] = defaultdict(list)
-        for row in await self._rows("sources", {"part_ids": _parts_of(related)}):
-            found[row["part_id"]].append(row)
-        return found
+    async def stocks_and_sources(
+        self, related: Mapping[int, Iterable[_Related]]
+    ) -> tuple[dict[int, list[DictRow]], dict[int, list[DictRow]]]:
+        """By part: what warehouses have of it; and where it can be ordered, or is on order."""
+        part_ids = sorted({one.part.part_id for several in related.values() for one in several})
+        wanted = {"part_ids": part_ids, "since": self._call.now - YEAR, "now": self._call.now}
+        async with self._call.connection.pipeline():
+            stocks = await self._call.connection.execute(SQL["stocks"], wanted)
+            sources = await self._call.connection.execute(SQL["sources"], wanted)
+            return _by_part(await stocks.fetchall()), _by_part(await sources.fetchall())
 
     async def ways(self, need: Need, stocks: Iterable[DictRow]) -> dict[int, Way]:
         """The ways to the warehouse at the site, by where they begin."""
@@ -208,8 +201,11 @@ class _Gathering:
         return await (await self._call.connection.execute(SQL[query], values)).fetchall()
 
 
-def _parts_of(related: Mapping[int, Iterable[_Related]]) -> list[int]:
-    return sorted({one.part.part_id for several in related.values() for one in several})
+def _by_part(rows: Iterable[DictRow]) -> dict[int, list[DictRow]]:
+    found: dict[int, list[DictRow]] = defaultdict(list)
+    for row in rows:
+        found[row["part_id"]].append(row)
+    return found
 
 
 def _spot(row: Mapping[str, Any]) -> Spot:

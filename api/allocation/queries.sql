@@ -1,7 +1,9 @@
--- name: get_policy
+-- name: read_policy
+-- From here on the transaction takes plans that hold for any values: planning anew what is asked by arrays of numbers
+-- takes longer than finding it.
 SELECT currency, late_low_minor, late_normal_minor, late_high_minor, late_urgent_minor, refusal_days, holding_bp,
        oldest_days, shortage_minor, service_level_bp, freight_base_minor, freight_kg_minor, order_minor, kit_minor,
-       alternative_minor, version
+       alternative_minor, version, set_config('plan_cache_mode', 'force_generic_plan', true) AS plans
 FROM service.allocation_policy
 
 -- name: change_policy
