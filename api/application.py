@@ -322,7 +322,8 @@ def _pool(database_url: str, connections: int) -> AsyncConnectionPool[AsyncConne
     return AsyncConnectionPool(
         database_url,
         connection_class=AsyncConnection[DictRow],
-        kwargs={"row_factory": dict_row, "options": "-c timezone=UTC"},
+        # Compiling takes longer than any statement of a desk may: seconds were spent where tens of milliseconds do.
+        kwargs={"row_factory": dict_row, "options": "-c timezone=UTC -c jit=off"},
         min_size=2,
         max_size=connections,
         timeout=10.0,
