@@ -170,7 +170,7 @@ async def finish(call: Call, stock_count_id: int, threshold_minor: int) -> DictR
     done = {"stock_count_id": stock_count_id, "actor": call.principal.name, "key": call.principal.key, "now": call.now}
     await call.connection.execute(SQL["finish_count"], {**done, "state": to})
     worth = [
-        Variance(row["currency"], row["found_minor"], row["missing_minor"])
+        Variance(row["currency"], int(row["found_minor"]), int(row["missing_minor"]))
         for row in await _variances(call, stock_count_id)
     ]
     if not needs_approval(worth, threshold_minor):

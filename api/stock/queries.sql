@@ -110,7 +110,7 @@ SELECT (s.warehouse_id << 32) + s.part_id AS number, p.sku, w.code AS warehouse,
        s.on_hand - since.on_hand - s.reserved + since.reserved AS available,
        s.issued - since.issued AS issued, s.in_transit - since.in_transit AS in_transit,
        CASE WHEN %(valued)s THEN cost.minor END AS unit_cost_minor,
-       CASE WHEN %(valued)s THEN (s.on_hand - since.on_hand) * cost.minor END AS value_minor,
+       CASE WHEN %(valued)s THEN (s.on_hand - since.on_hand)::numeric * cost.minor END AS value_minor,
        CASE WHEN %(valued)s THEN p.currency END AS currency
 FROM (
     SELECT * FROM service.stock
@@ -169,7 +169,7 @@ WITH page AS (
     LEFT JOIN price ON price.part_id = p.part_id AND price.currency = p.currency
 )
 SELECT page.warehouse_id, page.code AS warehouse, held.currency, count(*) FILTER (WHERE held.pieces > 0) AS parts,
-       coalesce(sum(held.pieces), 0)::bigint AS pieces, coalesce(sum(held.pieces * held.cost_minor), 0)::bigint AS value_minor
+       coalesce(sum(held.pieces), 0)::bigint AS pieces, coalesce(sum(held.pieces::numeric * held.cost_minor), 0) AS value_minor
 FROM page
 LEFT JOIN held USING (warehouse_id)
 GROUP BY page.warehouse_id, page.code, held.currency
@@ -309,7 +309,7 @@ LIMIT %(fetch)s
 
 -- name: list_count_lines
 SELECT l.stock_count_line_id, p.sku, p.name, b.code AS bin, l.counted, l.counted_at, l.counted_by, l.expected, l.variance,
-       l.variance * l.cost_minor AS value_minor, l.currency
+       l.variance::numeric * l.cost_minor AS value_minor, l.currency
 FROM service.stock_count_line l
 JOIN service.stock_count c USING (stock_count_id)
 JOIN service.part p USING (part_id)
@@ -360,8 +360,8 @@ LIMIT 20
 
 -- name: variances
 -- By currency what is missing and what was found, at cost.
-SELECT currency, coalesce(sum(variance * cost_minor) FILTER (WHERE variance > 0), 0)::bigint AS found_minor,
-       coalesce(-sum(variance * cost_minor) FILTER (WHERE variance < 0), 0)::bigint AS missing_minor,
+SELECT currency, coalesce(sum(variance::numeric * cost_minor) FILTER (WHERE variance > 0), 0) AS found_minor,
+       coalesce(-sum(variance::numeric * cost_minor) FILTER (WHERE variance < 0), 0) AS missing_minor,
        count(*) FILTER (WHERE variance <> 0) AS lines
 FROM service.stock_count_line
 WHERE stock_count_id = %(stock_count_id)s AND counted IS NOT NULL

@@ -107,6 +107,17 @@ def test_balances_and_values_of_any_day(api, hub) -> None:
     assert at(NOW + 2 * DAY)["PUMP"] == (4, 2, 24000)
 
 
+def test_worth_beyond_eighteen_digits_is_told(hub) -> None:
+    hub.part("GOLD", cost_minor=10**12)
+    for _ in range(10):
+        hub.receive("HUB", 10**6, "GOLD")
+    (gold,) = hub.client.pages("/v1/stock/balances", sku="GOLD")
+    (worth,) = hub.client.pages("/v1/stock/value", warehouse="HUB")
+    assert (gold["value_minor"], worth["value_minor"]) == (10**19, 10**19 + 50000)
+    earliest = list(hub.client.pages("/v1/stock/balances", at="0001-01-01T00:00:00Z"))
+    assert {line["on_hand"] for line in earliest} == {0}
+
+
 def test_demand_is_told_by_month(hub) -> None:
     hub.receive("VAN", 9)
     hub.part("SEAL")
