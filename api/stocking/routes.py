@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from api.conventions.call import CallRoute, CurrentCall, allow
 from api.conventions.models import Id
 from api.conventions.pages import CurrentPage, Page
-from api.conventions.problems import RESPONSES
+from api.conventions.problems import RESPONSES, Problem
 from api.conventions.roles import STAFF
 from api.parts.models import Code
 from api.stocking import forecasts, runs, service
@@ -156,7 +156,9 @@ async def list_idle(
     sku: SkuFilter = None,
     warehouse: WarehouseFilter = None,
 ) -> Page[Idle]:
-    """Slow and dead stock, with its age, last use, cover and value."""
+    """Slow and dead stock, with its age, last use, cover and value; of one kind only by warehouse."""
+    if kind is not None and warehouse is None:
+        raise Problem.bad_field("query.warehouse", "name the warehouse: of one kind stock is listed by warehouse only")
     wanted = {**_thresholds(call), "kind": kind, "sku": sku, "warehouse": warehouse}
     shown = page.page(await rows(call, "list_idle", {**page.parameters, **wanted}), "number")
     items = [Idle(**row, age_days=row["stocked_at"] and (call.now - row["stocked_at"]).days) for row in shown["items"]]

@@ -33,7 +33,7 @@ WHOLE = {
     "api.stock: list_values": "what all that is held is worth needs the prices of all parts",
 }
 # A filter that its route takes only together with another one.
-TOGETHER = {("api.access: list_audit", "row_key"): "table_name"}
+TOGETHER = {("api.access: list_audit", "row_key"): "table_name", ("api.stocking: list_idle", "kind"): "warehouse"}
 
 _LIST = re.compile(r"^(list|search|pick)_")
 _PLACEHOLDER = re.compile(r"%\((\w+)\)[sbt]")

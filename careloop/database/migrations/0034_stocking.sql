@@ -106,6 +106,7 @@ CREATE INDEX stocking_proposal_run ON service.stocking_proposal (stocking_run_id
 CREATE INDEX stocking_proposal_part ON service.stocking_proposal (part_id, stocking_proposal_id);
 CREATE INDEX stocking_proposal_warehouse ON service.stocking_proposal (warehouse_id, stocking_proposal_id);
 CREATE INDEX stocking_proposal_origin ON service.stocking_proposal (from_warehouse_id) WHERE from_warehouse_id IS NOT NULL;
+CREATE INDEX stocking_proposal_kind ON service.stocking_proposal (kind, stocking_proposal_id);
 CREATE INDEX stocking_proposal_state ON service.stocking_proposal (state, stocking_proposal_id);
 CREATE INDEX stocking_proposal_transfer ON service.stocking_proposal (transfer_id) WHERE transfer_id IS NOT NULL;
 CREATE INDEX stocking_proposal_purchase ON service.stocking_proposal (purchase_line_id) WHERE purchase_line_id IS NOT NULL;

@@ -161,7 +161,7 @@ def test_a_forecast_is_whole_before_it_is_used_and_measured_after(network, refus
     assert client.get(path)["scored_at"]
 
 
-def test_stock_that_nobody_uses(network) -> None:
+def test_stock_that_nobody_uses(network, refusal) -> None:
     client = network.client
     network.receive("A", 8, "FILTER")
     assert list(client.pages("/v1/stocking/idle", now=NOW)) == []
@@ -176,5 +176,6 @@ def test_stock_that_nobody_uses(network) -> None:
     assert (dead["age_days"], dead["last_used_at"], dead["value_minor"]) == (366, None, 9 * 12_000)
     assert (slow["cover_months"], slow["used_last_year"], slow["on_hand"]) == (84, 1, 7)
     assert list(client.pages("/v1/stocking/idle", now=later, kind="slow", warehouse="B")) == []
+    assert refusal(client.get, "/v1/stocking/idle", kind="dead").status == 422
     (summed,) = client.get("/v1/stocking/idle/summary", warehouse="B", now=later)
     assert (summed["kind"], summed["pieces"], summed["value_minor"]) == ("dead", 9, 9 * 12_000)
