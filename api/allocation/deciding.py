@@ -216,6 +216,8 @@ async def _record(call: Call, asked: Asked, place: int | None, applied: Applied 
         "refusals": Jsonb(decision["refusals"], dumps=to_json),
         "now": call.now,
     }
+    told_at = asked.demand["told_at"]
+    values["told_at"] = rules.told_after(values["state"], promised_at, told_at, call.now)
     await call.connection.execute(SQL["decide_demand"], values)
     (demand,) = await demands_by_id(call, [number])
     kind = "part_refused" if priced is None else "part_allocated"
@@ -223,7 +225,7 @@ async def _record(call: Call, asked: Asked, place: int | None, applied: Applied 
     day = promised_at.isoformat() if promised_at is not None else None
     async with call.connection.pipeline():
         await note(call, demand, kind, **more, promised_at=day, reason=reason)
-        await tell_answer(call, demand)
+        await tell_answer(call, {**demand, "told_at": told_at})
     return {**demand, "decision": decision}
 
 

@@ -219,7 +219,7 @@ SET state = %(state)s, kind = %(kind)s, given_part_id = %(given_part_id)s, wareh
     total_minor = %(total_minor)s, reason = %(reason)s, promised_at = %(promised_at)s, supplied_at = %(supplied_at)s,
     arrived_at = %(arrived_at)s,
     seen_movement_id = coalesce((SELECT max(movement_id) FROM service.stock_movement WHERE part_id = %(part_id)s), 0),
-    next_try_at = %(next_try_at)s, decided_at = %(now)s, version = version + 1
+    told_at = %(told_at)s, next_try_at = %(next_try_at)s, decided_at = %(now)s, version = version + 1
 WHERE part_demand_id = %(part_demand_id)s
 
 -- name: touch_demand

@@ -59,6 +59,13 @@ def is_news(told: datetime | None, promised: datetime | None) -> bool:
     return promised is not None and told is not None and abs(promised - told) >= NEWS
 
 
+def told_after(state: str, promised_at: datetime | None, told_at: datetime | None, now: datetime) -> datetime | None:
+    """Which date a customer knows once an answer was told: a refusal's and a later one's; none of what is at hand."""
+    if promised_at is None or (state != "refused" and promised_at <= now):
+        return told_at
+    return promised_at if state == "refused" or told_at is None or is_news(told_at, promised_at) else told_at
+
+
 def day_of(at: datetime) -> str:
     """A day as it stands in texts."""
     return f"{at:%Y-%m-%d}"

@@ -25,39 +25,39 @@ async def tell_answer(call: Call, demand: DictRow) -> None:
     """Tell the customer what was promised, unless the part is at hand and nobody waits for it.
 
     Args:
-        call: Whose transaction holds it.
-        demand: As it was decided now, by `demands_by_id`; `told_at` is what was told before.
+        call: Whose transaction holds it, and has noted already what the customer knows then (`rules.told_after`).
+        demand: As it was decided now, by `demands_by_id`; but `told_at` is what was told before.
     """
     if demand["state"] == "refused":
         if demand["told_at"] is not None or demand["promised_at"] is not None:
             await _announce(call, demand, "part.refused", rules.refused_message)
-            await _told(call, demand)
     elif demand["promised_at"] > call.now:
-        await tell_date(call, demand)
+        await _tell_promise(call, demand)
     elif demand["told_at"] is not None:
         await tell_arrival(call, demand)
 
 
 async def tell_date(call: Call, demand: DictRow) -> None:
     """Tell the customer the promised date, or that it has moved; nothing where it differs by a few hours only."""
+    if await _tell_promise(call, demand):
+        values = {"part_demand_id": demand["part_demand_id"], "told_at": demand["promised_at"]}
+        await call.connection.execute(SQL["tell_date"], values)
+
+
+async def _tell_promise(call: Call, demand: DictRow) -> bool:
     if demand["told_at"] is None:
         await _announce(call, demand, "part.promised", rules.promised_message)
-    elif rules.is_news(demand["told_at"], demand["promised_at"]):
+        return True
+    news = rules.is_news(demand["told_at"], demand["promised_at"])
+    if news:
         await _announce(call, demand, "part.date_moved", rules.moved_message)
-    else:
-        return
-    await _told(call, demand)
+    return news
 
 
 async def tell_arrival(call: Call, demand: DictRow) -> None:
     """Tell a customer who was told a date that the part is there."""
     if demand["told_at"] is not None:
         await _announce(call, demand, "part.arrived", rules.arrived_message)
-
-
-async def _told(call: Call, demand: DictRow) -> None:
-    values = {"part_demand_id": demand["part_demand_id"], "told_at": demand["promised_at"]}
-    await call.connection.execute(SQL["tell_date"], values)
 
 
 async def _announce(call: Call, demand: DictRow, topic: str, message: Any) -> None:
