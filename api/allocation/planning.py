@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -59,12 +59,13 @@ def _offered(options: Sequence[Priced]) -> list[Priced]:
     return [*options[:MOST_OPTIONS], *rest]
 
 
+# Written straight from the dataclasses of the model: turning tens of thousands into dictionaries first takes seconds.
 def _demand(asked: Asked, options: Sequence[Priced], policy: Policy) -> dict[str, Any]:
     need = asked.need
     return {
         "demand_id": asked.demand["part_demand_id"],
         "needed_by": need.needed_by,
-        "options": [asdict(priced.option) for priced in options],
+        "options": [priced.option for priced in options],
         "refusal_minor": policy.refusal_minor(need.priority),
         "priority": rules.PLACE_OF_PRIORITY[need.priority],
     }
@@ -82,7 +83,7 @@ def _shelves(offered: Sequence[tuple[Asked, Sequence[Priced]]], policy: Policy) 
                 wanted[take.shelf] += take.pieces
     return [
         {
-            "key": asdict(key),
+            "key": key,
             "available": stocks[key].available,
             "risk_minor": marginal_minor(
                 stocks[key].mean,
