@@ -2,7 +2,7 @@
 
 A state machine draws movements of every kind and does them over several real connections, alone or at the same moment,
 beside a model in plain Python. What is done at once must have the outcomes and the end of some order one after another.
-CARELOOP_TEST_LEDGER_EXAMPLES makes it look longer (default 6 sequences of 25 steps).
+CARELOOP_TEST_LEDGER_EXAMPLES makes it look longer (default 20 sequences of 25 steps).
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from tests.api.conftest import NOW
 from tests.api.stock.ledger_model import DONE, OUT, Books, Deed, Kept, Move, Outcome, Reserve, Settle, Travel
 from tests.conftest import API_PASSWORD
 
-EXAMPLES = int(os.environ.get("CARELOOP_TEST_LEDGER_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("CARELOOP_TEST_LEDGER_EXAMPLES", "20"))
 STEPS = 25
 HANDS = 4
 SERVICE = Principal("key:1", "test", "service")
