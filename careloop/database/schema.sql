@@ -3887,3 +3887,2034 @@ CALL service.guard('service.repair_cost', '(SELECT service.scope_customer_id()) 
 CALL service.guard('service.loaner', '(SELECT service.scope_customer_id()) IS NULL', 'loaner_id');
 CALL service.guard('service.loan', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = loan.ticket_id)', 'loan_id',
     states => true, personal => ARRAY['condition']);
+
+-- The ledger of stock: double-entry. Each row moves pieces of a part from one place to another, so that what leaves
+-- somewhere arrives somewhere; balances are derived by a trigger, and nobody else writes them
+-- (docs/decisions/0026-double-entry-stock.md).
+
+ALTER TABLE service.warehouse
+    -- Whose it is: a partner's, or the van of a technician; null for the maker's own.
+    ADD COLUMN provider_id    bigint REFERENCES service.provider,
+    ADD COLUMN technician_id  bigint REFERENCES service.technician,
+    ADD COLUMN time_zone      text NOT NULL DEFAULT 'UTC',
+    ADD COLUMN active         boolean NOT NULL DEFAULT true,
+    ADD COLUMN version        integer NOT NULL DEFAULT 1,
+    DROP CONSTRAINT warehouse_kind_check,
+    ADD CONSTRAINT warehouse_kind_check CHECK (kind IN ('central', 'partner', 'van', 'repair_centre', 'quarantine'));
+CREATE INDEX warehouse_provider_id ON service.warehouse (provider_id);
+CREATE INDEX warehouse_technician_id ON service.warehouse (technician_id);
+
+-- A place in a warehouse, so that what lies where can be found.
+CREATE TABLE service.bin (
+    bin_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    warehouse_id  bigint NOT NULL REFERENCES service.warehouse,
+    code          text NOT NULL,
+    UNIQUE (warehouse_id, code)
+);
+
+-- The movements ------------------------------------------------------------------------------------
+
+ALTER TABLE service.stock_movement RENAME TO stock_movement_before;
+ALTER INDEX service.stock_movement_pkey RENAME TO stock_movement_before_pkey;
+DROP INDEX service.stock_movement_part, service.stock_movement_warehouse;
+DELETE FROM service.guarded WHERE table_name = 'stock_movement';
+
+-- Places in a warehouse: free, reserved (kept for a job, still on the shelf), issued (in the technician's hands), transit
+-- (on its way to that warehouse). Outside: supplier, used, scrapped, variance (found or missing when counted), converted
+-- (kits taken apart or put together), repair (rotables out at repair).
+CREATE TABLE service.stock_movement (
+    movement_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    part_id            bigint NOT NULL REFERENCES service.part,
+    quantity           integer NOT NULL CHECK (quantity > 0),
+    kind               text NOT NULL CHECK (kind IN ('receipt', 'transfer_out', 'transfer_in', 'reserve', 'release', 'issue',
+                           'consume', 'return', 'scrap', 'count', 'convert', 'repair_out', 'repair_in')),
+    from_place         text NOT NULL,
+    from_warehouse_id  bigint REFERENCES service.warehouse,
+    to_place           text NOT NULL,
+    to_warehouse_id    bigint REFERENCES service.warehouse,
+    -- Why, e.g. 'transfer' and '12'; a delivery note's or another paper's number stands behind 'note'.
+    cause_kind         text NOT NULL CHECK (cause_kind IN ('ticket', 'job', 'visit', 'reservation', 'transfer', 'purchase',
+                           'count', 'rotable', 'kit', 'repair', 'old_part', 'note')),
+    cause_key          text NOT NULL,
+    ticket_id          bigint REFERENCES service.ticket,
+    note               text NOT NULL DEFAULT '',
+    actor              text NOT NULL DEFAULT service.current_actor(),
+    at                 timestamptz NOT NULL,
+    CHECK (from_place IN ('free', 'reserved', 'issued', 'transit', 'supplier', 'used', 'scrapped', 'variance', 'converted',
+                          'repair')),
+    CHECK (to_place IN ('free', 'reserved', 'issued', 'transit', 'supplier', 'used', 'scrapped', 'variance', 'converted',
+                        'repair')),
+    CHECK ((from_place IN ('free', 'reserved', 'issued', 'transit')) = (from_warehouse_id IS NOT NULL)),
+    CHECK ((to_place IN ('free', 'reserved', 'issued', 'transit')) = (to_warehouse_id IS NOT NULL)),
+    CHECK (from_warehouse_id IS NOT NULL OR to_warehouse_id IS NOT NULL),
+    CHECK ((from_place, from_warehouse_id) IS DISTINCT FROM (to_place, to_warehouse_id))
+);
+
+INSERT INTO service.stock_movement
+    (part_id, quantity, kind, from_place, from_warehouse_id, to_place, to_warehouse_id, cause_kind, cause_key, at)
+SELECT part_id, abs(CASE WHEN on_hand_change = 0 THEN reserved_change ELSE on_hand_change END),
+       CASE kind WHEN 'adjust' THEN 'count' ELSE kind END,
+       CASE WHEN kind = 'receipt' THEN 'supplier' WHEN kind = 'adjust' AND on_hand_change > 0 THEN 'variance'
+            WHEN kind = 'return' THEN 'used' WHEN kind = 'release' OR reserved_change < 0 THEN 'reserved' ELSE 'free' END,
+       CASE WHEN kind IN ('receipt', 'return') OR (kind = 'adjust' AND on_hand_change > 0) THEN NULL ELSE warehouse_id END,
+       CASE WHEN kind = 'consume' THEN 'used' WHEN kind = 'adjust' AND on_hand_change < 0 THEN 'variance'
+            WHEN kind = 'reserve' THEN 'reserved' ELSE 'free' END,
+       CASE WHEN kind = 'consume' OR (kind = 'adjust' AND on_hand_change < 0) THEN NULL ELSE warehouse_id END,
+       CASE WHEN cause ~ '^(reservation|visit|job|repair):[0-9]+$' THEN split_part(cause, ':', 1) ELSE 'note' END,
+       CASE WHEN cause ~ '^(reservation|visit|job|repair):[0-9]+$' THEN split_part(cause, ':', 2) ELSE cause END,
+       at
+FROM service.stock_movement_before
+WHERE on_hand_change <> 0 OR reserved_change <> 0
+ORDER BY movement_id;
+
+DROP TABLE service.stock_movement_before;
+
+CREATE INDEX stock_movement_part ON service.stock_movement (part_id, movement_id);
+CREATE INDEX stock_movement_from ON service.stock_movement (from_warehouse_id, part_id, movement_id)
+    WHERE from_warehouse_id IS NOT NULL;
+CREATE INDEX stock_movement_to ON service.stock_movement (to_warehouse_id, part_id, movement_id)
+    WHERE to_warehouse_id IS NOT NULL;
+CREATE INDEX stock_movement_cause ON service.stock_movement (cause_kind, cause_key, movement_id);
+CREATE INDEX stock_movement_ticket_id ON service.stock_movement (ticket_id, movement_id) WHERE ticket_id IS NOT NULL;
+
+-- The balances -------------------------------------------------------------------------------------
+
+-- on_hand is what is free and what is reserved. Of its rows only the last three columns are anybody's to write.
+ALTER TABLE service.stock
+    ADD COLUMN issued        integer NOT NULL DEFAULT 0 CHECK (issued >= 0),
+    -- On its way here.
+    ADD COLUMN in_transit    integer NOT NULL DEFAULT 0 CHECK (in_transit >= 0),
+    -- When what is on hand came in, on average; null where there never was any.
+    ADD COLUMN stocked_at    timestamptz,
+    ADD COLUMN bin_id        bigint REFERENCES service.bin,
+    ADD COLUMN min_quantity  integer CHECK (min_quantity >= 0),
+    ADD COLUMN max_quantity  integer CHECK (max_quantity >= min_quantity);
+CREATE INDEX stock_bin_id ON service.stock (bin_id) WHERE bin_id IS NOT NULL;
+UPDATE service.stock s SET stocked_at = m.at
+FROM (SELECT to_warehouse_id, part_id, max(at) AS at FROM service.stock_movement
+      WHERE to_warehouse_id IS NOT NULL AND from_warehouse_id IS NULL GROUP BY to_warehouse_id, part_id) m
+WHERE m.to_warehouse_id = s.warehouse_id AND m.part_id = s.part_id;
+
+-- Balances follow movements in the same statement; the table's checks refuse what would make one negative. Rows are made
+-- empty first: a proposed row with a negative number would be refused even where only an update follows.
+CREATE FUNCTION service.derive_stock() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO service.stock (warehouse_id, part_id)
+    SELECT warehouse_id, part_id
+    FROM (SELECT to_warehouse_id AS warehouse_id, part_id FROM posted
+          UNION SELECT from_warehouse_id, part_id FROM posted) touched
+    WHERE warehouse_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM service.stock s
+                      WHERE s.warehouse_id = touched.warehouse_id AND s.part_id = touched.part_id)
+    ORDER BY part_id, warehouse_id
+    ON CONFLICT DO NOTHING;
+    UPDATE service.stock s
+    SET on_hand = s.on_hand + change.on_hand,
+        reserved = s.reserved + change.reserved,
+        issued = s.issued + change.issued,
+        in_transit = s.in_transit + change.in_transit,
+        stocked_at = CASE WHEN change.on_hand <= 0 THEN s.stocked_at
+                          WHEN s.on_hand = 0 THEN change.at
+                          ELSE s.stocked_at + (change.at - s.stocked_at)
+                               * (change.on_hand::double precision / (s.on_hand + change.on_hand)) END
+    FROM (
+        SELECT warehouse_id, part_id, max(at) AS at,
+               sum(pieces) FILTER (WHERE place IN ('free', 'reserved')) AS on_hand,
+               sum(pieces) FILTER (WHERE place = 'reserved') AS reserved,
+               sum(pieces) FILTER (WHERE place = 'issued') AS issued,
+               sum(pieces) FILTER (WHERE place = 'transit') AS in_transit
+        FROM (SELECT to_warehouse_id AS warehouse_id, part_id, to_place AS place, quantity AS pieces, at FROM posted
+              UNION ALL SELECT from_warehouse_id, part_id, from_place, -quantity, at FROM posted) side
+        WHERE warehouse_id IS NOT NULL
+        GROUP BY warehouse_id, part_id
+    ) moved
+    CROSS JOIN LATERAL (
+        SELECT coalesce(moved.on_hand, 0) AS on_hand, coalesce(moved.reserved, 0) AS reserved,
+               coalesce(moved.issued, 0) AS issued, coalesce(moved.in_transit, 0) AS in_transit, moved.at
+    ) change
+    WHERE s.warehouse_id = moved.warehouse_id AND s.part_id = moved.part_id;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER derive_stock AFTER INSERT ON service.stock_movement
+    REFERENCING NEW TABLE AS posted FOR EACH STATEMENT EXECUTE FUNCTION service.derive_stock();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.stock_movement
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+-- Where the balances differ from what the movements make: never any row.
+CREATE VIEW service.stock_imbalance WITH (security_invoker = true) AS
+SELECT warehouse_id, part_id, s.on_hand, s.reserved, s.issued, s.in_transit,
+       coalesce(m.on_hand, 0) AS moved_on_hand, coalesce(m.reserved, 0) AS moved_reserved,
+       coalesce(m.issued, 0) AS moved_issued, coalesce(m.in_transit, 0) AS moved_in_transit
+FROM service.stock s
+FULL JOIN (
+    SELECT warehouse_id, part_id,
+           sum(pieces) FILTER (WHERE place IN ('free', 'reserved')) AS on_hand,
+           sum(pieces) FILTER (WHERE place = 'reserved') AS reserved,
+           sum(pieces) FILTER (WHERE place = 'issued') AS issued,
+           sum(pieces) FILTER (WHERE place = 'transit') AS in_transit
+    FROM (SELECT to_warehouse_id AS warehouse_id, part_id, to_place AS place, quantity AS pieces
+          FROM service.stock_movement
+          UNION ALL
+          SELECT from_warehouse_id, part_id, from_place, -quantity FROM service.stock_movement) side
+    WHERE warehouse_id IS NOT NULL
+    GROUP BY warehouse_id, part_id
+) m USING (warehouse_id, part_id)
+WHERE (s.on_hand, s.reserved, s.issued, s.in_transit) IS DISTINCT FROM
+      (coalesce(m.on_hand, 0), coalesce(m.reserved, 0), coalesce(m.issued, 0), coalesce(m.in_transit, 0));
+
+-- Reservations -------------------------------------------------------------------------------------
+
+-- A part may be kept for a case before anybody has made a job of it.
+ALTER TABLE service.reservation
+    ALTER COLUMN job_id DROP NOT NULL,
+    ADD COLUMN ticket_id  bigint REFERENCES service.ticket,
+    -- Which demand it answers (allocation).
+    ADD COLUMN demand_id  bigint;
+UPDATE service.reservation r SET ticket_id = j.ticket_id FROM service.job j WHERE j.job_id = r.job_id;
+ALTER TABLE service.reservation ADD CONSTRAINT reservation_for_somebody CHECK (job_id IS NOT NULL OR ticket_id IS NOT NULL);
+CREATE INDEX reservation_ticket_id ON service.reservation (ticket_id, reservation_id);
+CREATE INDEX reservation_demand_id ON service.reservation (demand_id) WHERE demand_id IS NOT NULL;
+
+-- Who sees what ------------------------------------------------------------------------------------
+
+-- A partner sees its own warehouses and those of the house; a customer none.
+CALL service.guard_anew('service.warehouse', '(SELECT service.scope_customer_id()) IS NULL '
+    'AND (provider_id IS NULL OR provider_id = (SELECT service.scope_provider_id()))', 'warehouse_id');
+CALL service.guard_anew('service.stock', 'EXISTS (SELECT FROM service.warehouse w WHERE w.warehouse_id = stock.warehouse_id)',
+    'warehouse_id,part_id', audited => false);
+CALL service.guard('service.stock_movement', 'EXISTS (SELECT FROM service.warehouse w '
+    'WHERE w.warehouse_id IN (stock_movement.from_warehouse_id, stock_movement.to_warehouse_id))', 'movement_id',
+    audited => false, personal => ARRAY['note']);
+CALL service.guard('service.bin', 'EXISTS (SELECT FROM service.warehouse w WHERE w.warehouse_id = bin.warehouse_id)', 'bin_id');
+CALL service.guard_anew('service.reservation', 'EXISTS (SELECT FROM service.job j WHERE j.job_id = reservation.job_id) '
+    'OR EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = reservation.ticket_id)', 'reservation_id', states => true);
+
+-- The catalogue of parts: what each is, what takes its place, what it fits, what it costs whom; tools that are lent and
+-- calibrated; and parts with serial numbers of their own (docs/decisions/0027-catalogue-of-parts.md).
+
+ALTER TABLE service.part
+    ADD COLUMN description     text NOT NULL DEFAULT '',
+    -- superseded: another part has taken its place; discontinued: it can't be had any more. What there is may be used up.
+    ADD COLUMN state           text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'superseded', 'discontinued')),
+    ADD COLUMN unit            text NOT NULL DEFAULT 'piece' CHECK (unit <> ''),
+    ADD COLUMN shipping_class  text NOT NULL DEFAULT 'normal'
+                               CHECK (shipping_class IN ('normal', 'hazardous', 'battery', 'oversize')),
+    -- 0: not weighed.
+    ADD COLUMN weight_grams    integer NOT NULL DEFAULT 0 CHECK (weight_grams >= 0),
+    -- Comes over a border, with the lead time that takes.
+    ADD COLUMN imported        boolean NOT NULL DEFAULT false,
+    -- Each piece has a serial number of its own.
+    ADD COLUMN serialised      boolean NOT NULL DEFAULT false,
+    -- Each piece is repaired and used again.
+    ADD COLUMN rotable         boolean NOT NULL DEFAULT false,
+    -- What becomes of the part that it takes the place of.
+    ADD COLUMN old_part_rule   text NOT NULL DEFAULT 'none' CHECK (old_part_rule IN ('return', 'scrap_on_site', 'none')),
+    ADD COLUMN words           tsvector GENERATED ALWAYS AS (service.vector_of(sku || ' ' || name, 'A')) STORED,
+    ADD CHECK (serialised OR NOT rotable);
+CREATE INDEX part_words ON service.part USING gin (words);
+CREATE INDEX part_sku_prefix ON service.part (sku text_pattern_ops);
+CREATE INDEX part_state ON service.part (state, part_id);
+CREATE INDEX part_shipping_class ON service.part (shipping_class, part_id);
+CREATE INDEX part_imported ON service.part (part_id) WHERE imported;
+CREATE INDEX part_serialised ON service.part (part_id) WHERE serialised;
+
+-- What takes a part's place from a day on; chains have no circle and follow in time (api/parts/catalogue.py sees to it).
+CREATE TABLE service.part_supersession (
+    part_id       bigint PRIMARY KEY REFERENCES service.part,
+    successor_id  bigint NOT NULL REFERENCES service.part,
+    effective_on  date NOT NULL,
+    -- The old one may still be built in where the new one is asked for.
+    two_way       boolean NOT NULL DEFAULT false,
+    reason        text NOT NULL DEFAULT '',
+    -- Its day has come, and the part's state says so.
+    applied       boolean NOT NULL DEFAULT false,
+    recorded_by   text NOT NULL,
+    recorded_at   timestamptz NOT NULL,
+    CHECK (part_id <> successor_id)
+);
+CREATE INDEX part_supersession_successor ON service.part_supersession (successor_id, part_id);
+CREATE INDEX part_supersession_ahead ON service.part_supersession (effective_on, part_id) WHERE NOT applied;
+
+-- What may be built in instead, without having taken a part's place; the lowest rank first.
+CREATE TABLE service.part_alternative (
+    part_id         bigint NOT NULL REFERENCES service.part,
+    alternative_id  bigint NOT NULL REFERENCES service.part,
+    rank            integer NOT NULL DEFAULT 1 CHECK (rank > 0),
+    two_way         boolean NOT NULL DEFAULT false,
+    valid_from      date,
+    valid_until     date CHECK (valid_until >= valid_from),
+    note            text NOT NULL DEFAULT '',
+    recorded_by     text NOT NULL,
+    recorded_at     timestamptz NOT NULL,
+    PRIMARY KEY (part_id, alternative_id),
+    CHECK (part_id <> alternative_id)
+);
+CREATE INDEX part_alternative_of ON service.part_alternative (alternative_id, part_id);
+
+-- Into which machines a part goes, beside what bills of materials say: a model, a component of it, revisions of it. What
+-- is left out is no bound; batches are compared as people read them (api/assets/rules.py).
+CREATE TABLE service.part_fit (
+    part_fit_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    part_id       bigint NOT NULL REFERENCES service.part,
+    model_id      bigint NOT NULL REFERENCES service.product_model ON DELETE CASCADE,
+    component_id  bigint REFERENCES service.component ON DELETE CASCADE,
+    -- Of the machine, as its attribute `revision` says.
+    revisions     text[] CHECK (cardinality(revisions) > 0),
+    from_batch    text,
+    until_batch   text,
+    from_date     date,
+    until_date    date CHECK (until_date >= from_date),
+    quantity      integer NOT NULL DEFAULT 1 CHECK (quantity > 0),
+    note          text NOT NULL DEFAULT '',
+    recorded_by   text NOT NULL,
+    recorded_at   timestamptz NOT NULL,
+    UNIQUE NULLS NOT DISTINCT (part_id, model_id, component_id, revisions, from_batch, until_batch, from_date, until_date)
+);
+CREATE INDEX part_fit_part ON service.part_fit (part_id, part_fit_id);
+CREATE INDEX part_fit_model ON service.part_fit (model_id, component_id);
+CREATE INDEX part_fit_component_id ON service.part_fit (component_id) WHERE component_id IS NOT NULL;
+
+-- What is in a kit; a kit is not in another one.
+CREATE TABLE service.kit_part (
+    kit_id    bigint NOT NULL REFERENCES service.part,
+    part_id   bigint NOT NULL REFERENCES service.part,
+    quantity  integer NOT NULL CHECK (quantity > 0),
+    PRIMARY KEY (kit_id, part_id),
+    CHECK (kit_id <> part_id)
+);
+CREATE INDEX kit_part_part ON service.kit_part (part_id, kit_id);
+
+-- What a piece costs whom, from a day on. Of those that hold on a day the one that began last counts, so that an offer of a
+-- few weeks needs no end of the price before. Level: a partner's, or a kind of customer; empty for all.
+CREATE TABLE service.part_price (
+    part_price_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    part_id        bigint NOT NULL REFERENCES service.part,
+    kind           text NOT NULL CHECK (kind IN ('customer', 'partner', 'internal')),
+    level          text NOT NULL DEFAULT '',
+    currency       text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    price_minor    bigint NOT NULL CHECK (price_minor >= 0),
+    valid_from     date NOT NULL,
+    valid_until    date CHECK (valid_until >= valid_from),
+    recorded_by    text NOT NULL,
+    recorded_at    timestamptz NOT NULL,
+    version        integer NOT NULL DEFAULT 1,
+    UNIQUE (part_id, kind, level, currency, valid_from)
+);
+CREATE INDEX part_price_part ON service.part_price (part_id, part_price_id);
+
+-- Tools and instruments ----------------------------------------------------------------------------
+
+CREATE TABLE service.instrument (
+    instrument_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- On its label.
+    code                text NOT NULL UNIQUE CHECK (code ~ '^[A-Za-z0-9._-]{1,64}$'),
+    name                text NOT NULL,
+    -- What somebody asks for, e.g. torque_wrench.
+    kind                text NOT NULL,
+    maker_serial        text NOT NULL DEFAULT '',
+    state               text NOT NULL DEFAULT 'available'
+                        CHECK (state IN ('available', 'lent', 'in_calibration', 'blocked', 'lost', 'scrapped')),
+    -- Where it is kept.
+    warehouse_id        bigint REFERENCES service.warehouse,
+    -- Whose it is; null: the house's, which lends to all partners.
+    provider_id         bigint REFERENCES service.provider,
+    -- Null: it measures nothing and is never calibrated.
+    calibration_days    integer CHECK (calibration_days > 0),
+    calibrated_on       date,
+    -- The last day on which it may be used.
+    calibrated_until    date CHECK (calibrated_until >= calibrated_on),
+    -- For which end of calibration somebody was reminded.
+    reminded_of         date,
+    note                text NOT NULL DEFAULT '',
+    created_at          timestamptz NOT NULL,
+    version             integer NOT NULL DEFAULT 1
+);
+CREATE INDEX instrument_kind ON service.instrument (kind, instrument_id);
+CREATE INDEX instrument_state ON service.instrument (state, instrument_id);
+CREATE INDEX instrument_warehouse_id ON service.instrument (warehouse_id, instrument_id);
+CREATE INDEX instrument_provider_id ON service.instrument (provider_id, instrument_id);
+CREATE INDEX instrument_calibrated_until ON service.instrument (calibrated_until, instrument_id)
+    WHERE state IN ('available', 'lent');
+
+CREATE TABLE service.instrument_loan (
+    instrument_loan_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    instrument_id       bigint NOT NULL REFERENCES service.instrument,
+    technician_id       bigint NOT NULL REFERENCES service.technician,
+    ticket_id           bigint REFERENCES service.ticket,
+    state               text NOT NULL DEFAULT 'lent' CHECK (state IN ('lent', 'overdue', 'returned', 'lost')),
+    lent_at             timestamptz NOT NULL,
+    lent_by             text NOT NULL,
+    -- The last day.
+    due_back_on         date NOT NULL,
+    ended_at            timestamptz CHECK (ended_at >= lent_at),
+    condition           text NOT NULL DEFAULT '',
+    reminders           integer NOT NULL DEFAULT 0,
+    next_reminder_on    date,
+    version             integer NOT NULL DEFAULT 1
+);
+CREATE UNIQUE INDEX instrument_loan_open ON service.instrument_loan (instrument_id) WHERE state IN ('lent', 'overdue');
+CREATE INDEX instrument_loan_instrument ON service.instrument_loan (instrument_id, instrument_loan_id);
+CREATE INDEX instrument_loan_technician ON service.instrument_loan (technician_id, instrument_loan_id);
+CREATE INDEX instrument_loan_ticket_id ON service.instrument_loan (ticket_id) WHERE ticket_id IS NOT NULL;
+CREATE INDEX instrument_loan_state ON service.instrument_loan (state, instrument_loan_id);
+CREATE INDEX instrument_loan_falling_due ON service.instrument_loan (due_back_on, instrument_loan_id) WHERE state = 'lent';
+CREATE INDEX instrument_loan_reminding ON service.instrument_loan (next_reminder_on, instrument_loan_id)
+    WHERE state = 'overdue';
+
+CREATE TABLE service.instrument_calibration (
+    instrument_calibration_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    instrument_id              bigint NOT NULL REFERENCES service.instrument,
+    -- adjusted: it was off and was put right; failed: it can't be.
+    result                     text NOT NULL CHECK (result IN ('passed', 'adjusted', 'failed')),
+    calibrated_on              date NOT NULL,
+    -- Null when it failed.
+    calibrated_until           date,
+    laboratory                 text NOT NULL DEFAULT '',
+    certificate_file_id        bigint REFERENCES service.file,
+    note                       text NOT NULL DEFAULT '',
+    recorded_by                text NOT NULL,
+    recorded_at                timestamptz NOT NULL,
+    CHECK ((result = 'failed') = (calibrated_until IS NULL))
+);
+CREATE INDEX instrument_calibration_instrument
+    ON service.instrument_calibration (instrument_id, instrument_calibration_id);
+CREATE INDEX instrument_calibration_file ON service.instrument_calibration (certificate_file_id)
+    WHERE certificate_file_id IS NOT NULL;
+
+-- Parts with serial numbers of their own ------------------------------------------------------------
+
+CREATE TABLE service.rotable (
+    rotable_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    part_id       bigint NOT NULL REFERENCES service.part,
+    serial        text NOT NULL CHECK (serial ~ '^[A-Za-z0-9._-]{1,64}$'),
+    state         text NOT NULL CHECK (state IN ('in_stock', 'issued', 'installed', 'removed', 'quarantined', 'in_repair',
+                                                 'scrapped', 'lost')),
+    -- Where it lies, whose hands it went out of, or which it left for repair.
+    warehouse_id  bigint REFERENCES service.warehouse,
+    -- The machine that it is in, or was in last while it is out of it and not taken in.
+    asset_id      integer REFERENCES service.asset,
+    component     text,
+    installed_at  timestamptz,
+    condition     text NOT NULL DEFAULT '',
+    -- How often it came back from repair.
+    repairs       integer NOT NULL DEFAULT 0,
+    created_at    timestamptz NOT NULL,
+    version       integer NOT NULL DEFAULT 1,
+    UNIQUE (part_id, serial),
+    CHECK ((state IN ('installed', 'removed')) = (asset_id IS NOT NULL) OR state IN ('scrapped', 'lost')),
+    CHECK (warehouse_id IS NOT NULL OR state NOT IN ('in_stock', 'issued', 'quarantined', 'in_repair'))
+);
+CREATE INDEX rotable_part ON service.rotable (part_id, rotable_id);
+CREATE INDEX rotable_serial ON service.rotable (serial, rotable_id);
+CREATE INDEX rotable_state ON service.rotable (state, rotable_id);
+CREATE INDEX rotable_warehouse_id ON service.rotable (warehouse_id, part_id, rotable_id);
+CREATE INDEX rotable_asset_id ON service.rotable (asset_id, rotable_id);
+
+-- Everything that was done with each: a journal with actor and time.
+CREATE TABLE service.rotable_event (
+    rotable_event_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rotable_id        bigint NOT NULL REFERENCES service.rotable,
+    at                timestamptz NOT NULL,
+    actor             text NOT NULL,
+    action            text NOT NULL,
+    from_state        text,
+    to_state          text NOT NULL,
+    warehouse_id      bigint REFERENCES service.warehouse,
+    asset_id          integer REFERENCES service.asset,
+    component         text,
+    ticket_id         bigint REFERENCES service.ticket,
+    -- Who repairs it, why it was taken out, what was found.
+    repairer          text NOT NULL DEFAULT '',
+    note              text NOT NULL DEFAULT '',
+    fault_found       boolean,
+    cost_minor        bigint CHECK (cost_minor >= 0),
+    currency          text,
+    -- The days it was in the machine, when it is taken out.
+    days_in_machine   integer,
+    -- The lines of the ledger that moved the piece.
+    movement_ids      bigint[] NOT NULL DEFAULT '{}',
+    CHECK ((cost_minor IS NULL) = (currency IS NULL))
+);
+CREATE INDEX rotable_event_rotable ON service.rotable_event (rotable_id, rotable_event_id);
+CREATE INDEX rotable_event_warehouse_id ON service.rotable_event (warehouse_id) WHERE warehouse_id IS NOT NULL;
+CREATE INDEX rotable_event_asset_id ON service.rotable_event (asset_id, rotable_event_id) WHERE asset_id IS NOT NULL;
+CREATE INDEX rotable_event_ticket_id ON service.rotable_event (ticket_id) WHERE ticket_id IS NOT NULL;
+
+-- Who sees what ------------------------------------------------------------------------------------
+
+CALL service.guard_anew('service.part', 'true', 'part_id', states => true, hidden => ARRAY['words']);
+CALL service.guard('service.part_supersession', 'true', 'part_id');
+CALL service.guard('service.part_alternative', 'true', 'part_id,alternative_id');
+CALL service.guard('service.part_fit', 'true', 'part_fit_id');
+CALL service.guard('service.kit_part', 'true', 'kit_id,part_id');
+-- A partner sees what it and customers pay, nobody outside what a part costs the house.
+CALL service.guard('service.part_price', 'kind = ''customer'' OR (kind = ''partner'' '
+    'AND (SELECT service.scope_provider_id()) IS NOT NULL AND level IN ('''', '
+    '(SELECT p.level FROM service.provider p WHERE p.provider_id = (SELECT service.scope_provider_id()))))', 'part_price_id');
+CALL service.guard('service.instrument', '(SELECT service.scope_customer_id()) IS NULL '
+    'AND (provider_id IS NULL OR provider_id = (SELECT service.scope_provider_id()))', 'instrument_id', states => true);
+CALL service.guard('service.instrument_loan', '(SELECT service.scope_customer_id()) IS NULL '
+    'AND EXISTS (SELECT FROM service.technician t WHERE t.technician_id = instrument_loan.technician_id)',
+    'instrument_loan_id', states => true);
+CALL service.guard('service.instrument_calibration',
+    'EXISTS (SELECT FROM service.instrument i WHERE i.instrument_id = instrument_calibration.instrument_id)',
+    'instrument_calibration_id', audited => false);
+CALL service.guard('service.rotable', 'EXISTS (SELECT FROM service.asset a WHERE a.asset_id = rotable.asset_id) '
+    'OR EXISTS (SELECT FROM service.warehouse w WHERE w.warehouse_id = rotable.warehouse_id)', 'rotable_id', states => true);
+CALL service.guard('service.rotable_event',
+    'EXISTS (SELECT FROM service.rotable r WHERE r.rotable_id = rotable_event.rotable_id)', 'rotable_event_id',
+    audited => false);
+
+-- Reservations that travel and are handed out, and stock that is counted.
+
+ALTER TABLE service.reservation
+    -- Where its pieces are: on the shelf of its warehouse, on their way there, or in the technician's hands.
+    ADD COLUMN place  text NOT NULL DEFAULT 'reserved' CHECK (place IN ('reserved', 'transit', 'issued'));
+
+-- A case's pieces may come from several warehouses, and all of them hang on the job that is made of it. Whoever reserves
+-- for a job holds its lock, so nothing is kept twice.
+DROP INDEX service.reservation_one_open;
+CREATE INDEX reservation_open ON service.reservation (job_id, part_id) WHERE state = 'reserved';
+CREATE INDEX reservation_without_job ON service.reservation (ticket_id) WHERE job_id IS NULL;
+
+-- Where a part comes from may be said to whoever sees the reservation, though the warehouse itself is another partner's.
+CREATE FUNCTION service.warehouse_code(wanted bigint) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT code FROM service.warehouse WHERE warehouse_id = wanted
+$$;
+
+-- The ledger of a warehouse, page by page.
+CREATE INDEX stock_movement_left ON service.stock_movement (from_warehouse_id, movement_id)
+    WHERE from_warehouse_id IS NOT NULL;
+CREATE INDEX stock_movement_came ON service.stock_movement (to_warehouse_id, movement_id)
+    WHERE to_warehouse_id IS NOT NULL;
+
+-- Demand of the past -------------------------------------------------------------------------------
+
+-- What was used, by where it was taken from.
+CREATE INDEX stock_movement_used ON service.stock_movement (from_warehouse_id, part_id, at) WHERE to_place = 'used';
+
+-- What a piece cost the house on a day, in the part's own currency. Not the owner's rights: who does not see the prices
+-- of the house gets the cost that stands in the catalogue.
+CREATE FUNCTION service.house_cost(part bigint, day date) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT i.price_minor FROM service.part_price i
+                     WHERE i.part_id = p.part_id AND i.kind = 'internal' AND i.level = '' AND i.currency = p.currency
+                       AND i.valid_from <= day AND (i.valid_until IS NULL OR i.valid_until >= day)
+                     ORDER BY i.valid_from DESC
+                     LIMIT 1), p.cost_minor)
+    FROM service.part p
+    WHERE p.part_id = part
+$$;
+
+-- Counts -------------------------------------------------------------------------------------------
+
+-- A sheet: what lies in a warehouse, or in one of its bins, according to somebody who looked.
+CREATE TABLE service.stock_count (
+    stock_count_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    warehouse_id    bigint NOT NULL REFERENCES service.warehouse,
+    bin_id          bigint REFERENCES service.bin,
+    state           text NOT NULL DEFAULT 'draft'
+                    CHECK (state IN ('draft', 'counted', 'approved', 'rejected', 'cancelled')),
+    note            text NOT NULL DEFAULT '',
+    -- What was not believed and is counted again.
+    recount_of      bigint REFERENCES service.stock_count,
+    opened_by       text NOT NULL,
+    opened_at       timestamptz NOT NULL,
+    finished_by     text,
+    finished_key    text,
+    finished_at     timestamptz,
+    decided_by      text,
+    decided_at      timestamptz,
+    decision        text NOT NULL DEFAULT '',
+    version         integer NOT NULL DEFAULT 1,
+    CHECK ((state IN ('draft', 'cancelled')) OR finished_at IS NOT NULL)
+);
+CREATE INDEX stock_count_warehouse ON service.stock_count (warehouse_id, stock_count_id);
+CREATE INDEX stock_count_state ON service.stock_count (state, stock_count_id);
+CREATE INDEX stock_count_bin_id ON service.stock_count (bin_id) WHERE bin_id IS NOT NULL;
+CREATE INDEX stock_count_recount_of ON service.stock_count (recount_of) WHERE recount_of IS NOT NULL;
+
+CREATE TABLE service.stock_count_line (
+    stock_count_line_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stock_count_id  bigint NOT NULL REFERENCES service.stock_count,
+    part_id         bigint NOT NULL REFERENCES service.part,
+    counted         integer CHECK (counted >= 0),
+    counted_at      timestamptz,
+    counted_by      text,
+    counted_key     text,
+    -- What the ledger had on hand at that moment, and what a piece cost on that day.
+    expected        integer,
+    cost_minor      bigint,
+    currency        text,
+    variance        integer GENERATED ALWAYS AS (counted - expected) STORED,
+    UNIQUE (stock_count_id, part_id),
+    CHECK (num_nulls(counted, counted_at, counted_by, counted_key, expected, cost_minor, currency) IN (0, 7))
+);
+CREATE INDEX stock_count_line_part_id ON service.stock_count_line (part_id);
+
+-- Proofs -------------------------------------------------------------------------------------------
+
+-- When the balances were last reckoned anew from all movements, and what was found.
+CREATE TABLE service.stock_proof (
+    stock_proof_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at               timestamptz NOT NULL,
+    -- How many movements there were, and the number of the last.
+    movements        bigint NOT NULL,
+    last_movement_id bigint NOT NULL,
+    shelves          bigint NOT NULL,
+    faults           bigint NOT NULL,
+    -- The first of them.
+    examples         jsonb NOT NULL
+);
+
+CALL service.guard('service.stock_count',
+    'EXISTS (SELECT FROM service.warehouse w WHERE w.warehouse_id = stock_count.warehouse_id)', 'stock_count_id',
+    states => true, personal => ARRAY['note', 'decision']);
+CALL service.guard('service.stock_count_line',
+    'EXISTS (SELECT FROM service.stock_count c WHERE c.stock_count_id = stock_count_line.stock_count_id)',
+    'stock_count_line_id', audited => false);
+CALL service.guard('service.stock_proof', 'false', 'stock_proof_id', audited => false);
+
+-- The ways of parts: opening hours and lanes of warehouses, transfers between them, and what is bought from suppliers.
+
+-- Warehouses ---------------------------------------------------------------------------------------
+
+ALTER TABLE service.bin ADD COLUMN note text NOT NULL DEFAULT '';
+
+-- When a warehouse takes goods in and gives them out, by its own wall clock; one without a row is always open.
+CREATE TABLE service.opening_hours (
+    warehouse_id  bigint PRIMARY KEY REFERENCES service.warehouse,
+    -- Seven lists, Monday first, of [opens, closes] in minutes of the day.
+    week          jsonb NOT NULL CHECK (jsonb_array_length(week) = 7),
+    -- Whose holidays hold, too: a business calendar of the service levels.
+    calendar_id   bigint REFERENCES service.calendar
+);
+CREATE INDEX opening_hours_calendar_id ON service.opening_hours (calendar_id);
+
+-- Days that are not like their weekday; they hold against the calendar's.
+CREATE TABLE service.opening_exception (
+    warehouse_id  bigint NOT NULL REFERENCES service.warehouse,
+    day           date NOT NULL,
+    name          text NOT NULL,
+    spans         jsonb NOT NULL,
+    PRIMARY KEY (warehouse_id, day)
+);
+
+-- How long a way takes and what it costs: a shipment's base, and so much a kilogram.
+CREATE TABLE service.lane (
+    lane_id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    from_warehouse_id   bigint NOT NULL REFERENCES service.warehouse,
+    to_warehouse_id     bigint NOT NULL REFERENCES service.warehouse,
+    transit_hours       integer NOT NULL CHECK (transit_hours BETWEEN 0 AND 8784),
+    freight_base_minor  bigint NOT NULL DEFAULT 0 CHECK (freight_base_minor >= 0),
+    freight_kg_minor    bigint NOT NULL DEFAULT 0 CHECK (freight_kg_minor >= 0),
+    currency            text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    -- What its carrier takes.
+    shipping_classes    text[] NOT NULL CHECK (shipping_classes <@ ARRAY['normal', 'hazardous', 'battery', 'oversize']),
+    changed_at          timestamptz NOT NULL,
+    changed_by          text NOT NULL,
+    UNIQUE (from_warehouse_id, to_warehouse_id),
+    CHECK (from_warehouse_id <> to_warehouse_id)
+);
+CREATE INDEX lane_from ON service.lane (from_warehouse_id, lane_id);
+CREATE INDEX lane_to ON service.lane (to_warehouse_id, lane_id);
+
+-- Transfers ----------------------------------------------------------------------------------------
+
+-- What goes along a lane together; it pays the base freight once.
+CREATE TABLE service.consignment (
+    consignment_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    from_warehouse_id  bigint NOT NULL REFERENCES service.warehouse,
+    to_warehouse_id    bigint NOT NULL REFERENCES service.warehouse,
+    carrier            text NOT NULL DEFAULT '',
+    tracking_number    text NOT NULL DEFAULT '',
+    weight_grams       bigint NOT NULL CHECK (weight_grams >= 0),
+    freight_minor      bigint NOT NULL CHECK (freight_minor >= 0),
+    currency           text NOT NULL,
+    shipped_at         timestamptz NOT NULL,
+    shipped_by         text NOT NULL
+);
+CREATE INDEX consignment_from ON service.consignment (from_warehouse_id, consignment_id);
+CREATE INDEX consignment_to ON service.consignment (to_warehouse_id, consignment_id);
+
+CREATE TABLE service.transfer (
+    transfer_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    part_id            bigint NOT NULL REFERENCES service.part,
+    quantity           integer NOT NULL CHECK (quantity > 0),
+    from_warehouse_id  bigint NOT NULL REFERENCES service.warehouse,
+    to_warehouse_id    bigint NOT NULL REFERENCES service.warehouse,
+    state              text NOT NULL DEFAULT 'planned'
+                       CHECK (state IN ('planned', 'shipped', 'received', 'cancelled', 'lost')),
+    -- Whose pieces travel; without one they are kept for the transfer itself from planning on.
+    reservation_id     bigint REFERENCES service.reservation,
+    ticket_id          bigint REFERENCES service.ticket,
+    -- Why, e.g. 'ticket' and '12', 'stocking' and '3'.
+    cause_kind         text NOT NULL,
+    cause_key          text NOT NULL,
+    consignment_id     bigint REFERENCES service.consignment,
+    -- What has become of the pieces at the other end; they are all accounted for at the end.
+    received           integer NOT NULL DEFAULT 0 CHECK (received >= 0),
+    damaged            integer NOT NULL DEFAULT 0 CHECK (damaged >= 0),
+    missing            integer NOT NULL DEFAULT 0 CHECK (missing >= 0),
+    -- What the partner whose warehouse it goes to was charged at shipping; null where nobody was.
+    charged_minor      bigint CHECK (charged_minor > 0),
+    charged_currency   text,
+    planned_at         timestamptz NOT NULL,
+    planned_by         text NOT NULL,
+    expected_at        timestamptz NOT NULL,
+    shipped_at         timestamptz,
+    ended_at           timestamptz,
+    end_reason         text NOT NULL DEFAULT '',
+    overdue_since      timestamptz,
+    version            integer NOT NULL DEFAULT 1,
+    CHECK (from_warehouse_id <> to_warehouse_id),
+    CHECK (received + damaged + missing <= quantity),
+    CHECK (state NOT IN ('received', 'lost') OR received + damaged + missing = quantity),
+    CHECK ((state IN ('received', 'cancelled', 'lost')) = (ended_at IS NOT NULL)),
+    CHECK ((charged_minor IS NULL) = (charged_currency IS NULL))
+);
+-- Reserved pieces are on one way at a time.
+CREATE UNIQUE INDEX transfer_one_of_reservation ON service.transfer (reservation_id) WHERE ended_at IS NULL;
+CREATE INDEX transfer_reservation_id ON service.transfer (reservation_id, transfer_id);
+CREATE INDEX transfer_state ON service.transfer (state, transfer_id);
+CREATE INDEX transfer_part ON service.transfer (part_id, transfer_id);
+CREATE INDEX transfer_from ON service.transfer (from_warehouse_id, transfer_id);
+CREATE INDEX transfer_to ON service.transfer (to_warehouse_id, transfer_id);
+CREATE INDEX transfer_ticket ON service.transfer (ticket_id, transfer_id);
+CREATE INDEX transfer_consignment ON service.transfer (consignment_id, transfer_id);
+CREATE INDEX transfer_to_pick ON service.transfer (from_warehouse_id, transfer_id) WHERE state = 'planned';
+CREATE INDEX transfer_falling_due ON service.transfer (expected_at, transfer_id)
+    WHERE ended_at IS NULL AND overdue_since IS NULL;
+CREATE INDEX transfer_overdue ON service.transfer (transfer_id) WHERE ended_at IS NULL AND overdue_since IS NOT NULL;
+
+-- Purchasing ---------------------------------------------------------------------------------------
+
+-- Nothing new is ordered from one that is not active.
+ALTER TABLE service.supplier ADD COLUMN active boolean NOT NULL DEFAULT true;
+
+-- On which terms a supplier delivers a part.
+CREATE TABLE service.supplier_part (
+    supplier_part_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    supplier_id            bigint NOT NULL REFERENCES service.supplier,
+    part_id                bigint NOT NULL REFERENCES service.part,
+    -- What the supplier calls it.
+    supplier_sku           text NOT NULL DEFAULT '',
+    price_minor            bigint NOT NULL CHECK (price_minor >= 0),
+    currency               text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    -- Calendar days from sending the order to having it on hand; null: the part's own.
+    lead_time_days         integer CHECK (lead_time_days BETWEEN 0 AND 3650),
+    minimum_quantity       integer NOT NULL DEFAULT 1 CHECK (minimum_quantity > 0),
+    pack_size              integer NOT NULL DEFAULT 1 CHECK (pack_size > 0),
+    -- So much more than ordered is taken in without asking.
+    over_delivery_percent  integer NOT NULL DEFAULT 0 CHECK (over_delivery_percent BETWEEN 0 AND 100),
+    -- Of several suppliers the one with the lowest is asked first.
+    place                  integer NOT NULL DEFAULT 100,
+    active                 boolean NOT NULL DEFAULT true,
+    version                integer NOT NULL DEFAULT 1,
+    UNIQUE (supplier_id, part_id)
+);
+CREATE INDEX supplier_part_part ON service.supplier_part (part_id, supplier_part_id);
+CREATE INDEX supplier_part_supplier ON service.supplier_part (supplier_id, supplier_part_id);
+
+CREATE TABLE service.purchase_order (
+    purchase_order_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Null in a draft for which one is still to be found.
+    supplier_id        bigint REFERENCES service.supplier,
+    warehouse_id       bigint NOT NULL REFERENCES service.warehouse,
+    currency           text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    state              text NOT NULL DEFAULT 'draft'
+                       CHECK (state IN ('draft', 'sent', 'confirmed', 'partly_received', 'received', 'cancelled')),
+    -- The supplier's number of it.
+    reference          text NOT NULL DEFAULT '',
+    note               text NOT NULL DEFAULT '',
+    created_at         timestamptz NOT NULL,
+    created_by         text NOT NULL,
+    -- Dates of a draft count from the day on which they were reckoned.
+    reckoned_at        timestamptz NOT NULL,
+    sent_at            timestamptz,
+    ended_at           timestamptz,
+    end_reason         text NOT NULL DEFAULT '',
+    version            integer NOT NULL DEFAULT 1,
+    CHECK (state IN ('draft', 'cancelled') OR (supplier_id IS NOT NULL AND sent_at IS NOT NULL)),
+    CHECK ((state IN ('received', 'cancelled')) = (ended_at IS NOT NULL))
+);
+-- What is wanted meanwhile goes to the one draft of a supplier, warehouse and currency.
+CREATE UNIQUE INDEX purchase_order_one_draft ON service.purchase_order (supplier_id, warehouse_id, currency)
+    NULLS NOT DISTINCT WHERE state = 'draft';
+CREATE INDEX purchase_order_supplier ON service.purchase_order (supplier_id, purchase_order_id);
+CREATE INDEX purchase_order_warehouse ON service.purchase_order (warehouse_id, purchase_order_id);
+CREATE INDEX purchase_order_state ON service.purchase_order (state, purchase_order_id);
+CREATE INDEX purchase_order_draft ON service.purchase_order (reckoned_at) WHERE state = 'draft';
+
+CREATE TABLE service.purchase_line (
+    purchase_line_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    purchase_order_id      bigint NOT NULL REFERENCES service.purchase_order,
+    part_id                bigint NOT NULL REFERENCES service.part,
+    -- What was asked for; the quantity is that, in whole packs and the minimum at least. Both are 0, and the line closed,
+    -- where nobody wants it any more before it was sent.
+    wanted                 integer NOT NULL CHECK (wanted >= 0),
+    quantity               integer NOT NULL CHECK (quantity >= 0),
+    received               integer NOT NULL DEFAULT 0 CHECK (received >= 0),
+    -- Came, but not fit for use: the supplier still owes them.
+    damaged                integer NOT NULL DEFAULT 0 CHECK (damaged >= 0),
+    -- Pieces still to come that belong to somebody already.
+    promised               integer NOT NULL DEFAULT 0 CHECK (promised >= 0),
+    -- Null where no price is agreed.
+    price_minor            bigint CHECK (price_minor >= 0),
+    supplier_sku           text NOT NULL DEFAULT '',
+    -- Frozen terms: of the supplier, else of the part.
+    lead_time_days         integer NOT NULL CHECK (lead_time_days >= 0),
+    minimum_quantity       integer NOT NULL DEFAULT 1,
+    pack_size              integer NOT NULL DEFAULT 1,
+    over_delivery_percent  integer NOT NULL DEFAULT 0,
+    -- What the supplier said; the date of what comes next.
+    confirmed_on           date,
+    expected_at            timestamptz NOT NULL,
+    -- Nothing more comes.
+    closed                 boolean NOT NULL DEFAULT false,
+    late_since             timestamptz,
+    UNIQUE (purchase_order_id, part_id),
+    CHECK (wanted <= quantity),
+    CHECK (quantity > 0 OR closed),
+    CHECK (closed OR received + promised <= quantity)
+);
+CREATE INDEX purchase_line_order ON service.purchase_line (purchase_order_id, purchase_line_id);
+CREATE INDEX purchase_line_part ON service.purchase_line (part_id, purchase_line_id);
+CREATE INDEX purchase_line_incoming ON service.purchase_line (part_id, expected_at) WHERE NOT closed;
+CREATE INDEX purchase_line_falling_due ON service.purchase_line (expected_at, purchase_line_id)
+    WHERE NOT closed AND late_since IS NULL;
+CREATE INDEX purchase_line_late ON service.purchase_line (purchase_line_id) WHERE NOT closed AND late_since IS NOT NULL;
+
+-- Pieces to come that belong to a case or a demand; kept when they have come and are reserved for it.
+CREATE TABLE service.purchase_promise (
+    purchase_promise_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    purchase_line_id     bigint NOT NULL REFERENCES service.purchase_line,
+    ticket_id            bigint REFERENCES service.ticket,
+    job_id               bigint REFERENCES service.job,
+    -- Of the allocation, which made it.
+    demand_id            bigint,
+    quantity             integer NOT NULL CHECK (quantity > 0),
+    -- Whether the line was ordered for it, and not for the shelf; then it shrinks when a draft's promise is withdrawn.
+    ordered              boolean NOT NULL,
+    state                text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'kept', 'withdrawn')),
+    reservation_id       bigint REFERENCES service.reservation,
+    promised_at          timestamptz NOT NULL,
+    ended_at             timestamptz,
+    CHECK (ticket_id IS NOT NULL OR job_id IS NOT NULL OR demand_id IS NOT NULL),
+    CHECK ((state = 'open') = (ended_at IS NULL))
+);
+CREATE INDEX purchase_promise_line ON service.purchase_promise (purchase_line_id, purchase_promise_id);
+CREATE INDEX purchase_promise_ticket ON service.purchase_promise (ticket_id, purchase_promise_id);
+CREATE INDEX purchase_promise_job ON service.purchase_promise (job_id, purchase_promise_id) WHERE job_id IS NOT NULL;
+CREATE INDEX purchase_promise_demand ON service.purchase_promise (demand_id, purchase_promise_id) WHERE demand_id IS NOT NULL;
+CREATE INDEX purchase_promise_reservation_id ON service.purchase_promise (reservation_id);
+
+-- What came when, by the supplier's delivery note; never changed.
+CREATE TABLE service.purchase_receipt (
+    purchase_receipt_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    purchase_line_id     bigint NOT NULL REFERENCES service.purchase_line,
+    delivery_note        text NOT NULL,
+    quantity             integer NOT NULL CHECK (quantity >= 0),
+    damaged              integer NOT NULL CHECK (damaged >= 0),
+    actor                text NOT NULL DEFAULT service.current_actor(),
+    at                   timestamptz NOT NULL,
+    UNIQUE (purchase_line_id, delivery_note),
+    CHECK (quantity + damaged > 0)
+);
+CREATE INDEX purchase_receipt_line ON service.purchase_receipt (purchase_line_id, purchase_receipt_id);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.purchase_receipt
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+-- Who sees what ------------------------------------------------------------------------------------
+
+CALL service.guard('service.opening_hours',
+    'EXISTS (SELECT FROM service.warehouse w WHERE w.warehouse_id = opening_hours.warehouse_id)', 'warehouse_id');
+CALL service.guard('service.opening_exception',
+    'EXISTS (SELECT FROM service.warehouse w WHERE w.warehouse_id = opening_exception.warehouse_id)', 'warehouse_id,day');
+CALL service.guard('service.lane',
+    'EXISTS (SELECT FROM service.warehouse w WHERE w.warehouse_id = lane.from_warehouse_id) '
+    'AND EXISTS (SELECT FROM service.warehouse w WHERE w.warehouse_id = lane.to_warehouse_id)', 'lane_id');
+-- A partner sees what comes to its own warehouses and what goes from them.
+CALL service.guard('service.consignment', 'EXISTS (SELECT FROM service.warehouse w '
+    'WHERE w.warehouse_id IN (consignment.from_warehouse_id, consignment.to_warehouse_id) '
+    'AND w.provider_id = (SELECT service.scope_provider_id()))', 'consignment_id');
+CALL service.guard('service.transfer', 'EXISTS (SELECT FROM service.warehouse w '
+    'WHERE w.warehouse_id IN (transfer.from_warehouse_id, transfer.to_warehouse_id) '
+    'AND w.provider_id = (SELECT service.scope_provider_id()))', 'transfer_id', states => true,
+    personal => ARRAY['end_reason']);
+CALL service.guard('service.supplier_part', 'false', 'supplier_part_id');
+CALL service.guard('service.purchase_order', 'false', 'purchase_order_id', states => true);
+CALL service.guard('service.purchase_line', 'false', 'purchase_line_id');
+CALL service.guard('service.purchase_promise', 'false', 'purchase_promise_id', states => true);
+CALL service.guard('service.purchase_receipt', 'false', 'purchase_receipt_id', audited => false);
+
+-- Where the parts come from that cases and jobs need: the demands, what was decided for each and why, and what counts how
+-- much in deciding (docs/decisions/0030-allocation.md).
+
+-- What counts how much. One row; money in minor units of its currency.
+CREATE TABLE service.allocation_policy (
+    allocation_policy_id  smallint PRIMARY KEY DEFAULT 1 CHECK (allocation_policy_id = 1),
+    currency              text NOT NULL DEFAULT 'EUR' CHECK (currency ~ '^[A-Z]{3}$'),
+    -- What a day costs that a part comes too late, by the priority of its case.
+    late_low_minor        bigint NOT NULL DEFAULT 500 CHECK (late_low_minor >= 0),
+    late_normal_minor     bigint NOT NULL DEFAULT 2000 CHECK (late_normal_minor >= 0),
+    late_high_minor       bigint NOT NULL DEFAULT 8000 CHECK (late_high_minor >= 0),
+    late_urgent_minor     bigint NOT NULL DEFAULT 25000 CHECK (late_urgent_minor >= 0),
+    -- A demand that is refused counts as so many days late.
+    refusal_days          integer NOT NULL DEFAULT 365 CHECK (refusal_days > 0),
+    -- What a year in stock costs, in hundredths of a percent of a part's cost.
+    holding_bp            integer NOT NULL DEFAULT 2000 CHECK (holding_bp BETWEEN 0 AND 100000),
+    -- Older stock than this counts as old as this.
+    oldest_days           integer NOT NULL DEFAULT 1095 CHECK (oldest_days >= 0),
+    -- What it costs when somebody else's piece is missing later, and how sure a warehouse's minimum is meant to make.
+    shortage_minor        bigint NOT NULL DEFAULT 15000 CHECK (shortage_minor >= 0),
+    service_level_bp      integer NOT NULL DEFAULT 9500 CHECK (service_level_bp BETWEEN 5000 AND 9999),
+    -- Freight where no lane is entered.
+    freight_base_minor    bigint NOT NULL DEFAULT 800 CHECK (freight_base_minor >= 0),
+    freight_kg_minor      bigint NOT NULL DEFAULT 150 CHECK (freight_kg_minor >= 0),
+    -- The trouble of an order, of taking a kit apart, of using another part than was asked for.
+    order_minor           bigint NOT NULL DEFAULT 1500 CHECK (order_minor >= 0),
+    kit_minor             bigint NOT NULL DEFAULT 1000 CHECK (kit_minor >= 0),
+    alternative_minor     bigint NOT NULL DEFAULT 1000 CHECK (alternative_minor >= 0),
+    version               integer NOT NULL DEFAULT 1
+);
+INSERT INTO service.allocation_policy DEFAULT VALUES;
+
+CREATE TABLE service.part_demand (
+    part_demand_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket_id          bigint REFERENCES service.ticket,
+    job_id             bigint REFERENCES service.job,
+    part_id            bigint NOT NULL REFERENCES service.part,
+    quantity           integer NOT NULL CHECK (quantity > 0),
+    needed_by          timestamptz NOT NULL,
+    priority           text NOT NULL CHECK (priority IN ('low', 'normal', 'high', 'urgent')),
+    -- Where it is to be; null for the warehouse nearest to the machine.
+    to_warehouse_id    bigint REFERENCES service.warehouse,
+    -- By that date or not at all.
+    strict             boolean NOT NULL DEFAULT false,
+    state              text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'allocated', 'fulfilled', 'refused', 'cancelled')),
+
+    -- What was decided; the options it was chosen from stand in part_decision.
+    kind               text CHECK (kind IN ('on_hand', 'transfer', 'kit', 'alternative', 'purchase')),
+    given_part_id      bigint REFERENCES service.part,
+    -- Where it comes from; of a purchase where it is delivered to.
+    warehouse_id       bigint REFERENCES service.warehouse,
+    reservation_id     bigint REFERENCES service.reservation,
+    transfer_id        bigint REFERENCES service.transfer,
+    purchase_line_id   bigint REFERENCES service.purchase_line,
+    total_minor        bigint,
+    reason             text NOT NULL DEFAULT '',
+    -- When it can be at the site; of a refusal, when it could be at the earliest.
+    promised_at        timestamptz,
+    -- The supplier's date behind it, of a purchase.
+    supplied_at        timestamptz,
+    -- The date that the customer was told last.
+    told_at            timestamptz,
+    arrived_at         timestamptz,
+    -- What had moved of the part when it was decided: what comes in later is a reason to decide anew.
+    seen_movement_id   bigint NOT NULL DEFAULT 0,
+    next_try_at        timestamptz,
+    decided_at         timestamptz,
+    created_by         text NOT NULL DEFAULT service.current_actor(),
+    created_at         timestamptz NOT NULL,
+    version            integer NOT NULL DEFAULT 1,
+    CHECK (ticket_id IS NOT NULL OR job_id IS NOT NULL),
+    CHECK (state NOT IN ('allocated', 'fulfilled')
+           OR (kind IS NOT NULL AND given_part_id IS NOT NULL AND warehouse_id IS NOT NULL AND promised_at IS NOT NULL)),
+    CHECK (state <> 'refused' OR reason <> '')
+);
+CREATE UNIQUE INDEX part_demand_one_of_job ON service.part_demand (job_id, part_id)
+    WHERE job_id IS NOT NULL AND state IN ('open', 'allocated', 'refused');
+CREATE UNIQUE INDEX part_demand_one_of_ticket ON service.part_demand (ticket_id, part_id)
+    WHERE job_id IS NULL AND state IN ('open', 'allocated', 'refused');
+CREATE INDEX part_demand_state ON service.part_demand (state, part_demand_id);
+-- What waits for pieces to come in.
+CREATE INDEX part_demand_waiting ON service.part_demand (part_demand_id)
+    WHERE state = 'refused' OR (state = 'allocated' AND reservation_id IS NULL);
+CREATE INDEX part_demand_ticket_id ON service.part_demand (ticket_id, part_demand_id);
+CREATE INDEX part_demand_job_id ON service.part_demand (job_id, part_demand_id);
+CREATE INDEX part_demand_part_id ON service.part_demand (part_id, part_demand_id);
+CREATE INDEX part_demand_given_part_id ON service.part_demand (given_part_id);
+CREATE INDEX part_demand_to_warehouse_id ON service.part_demand (to_warehouse_id) WHERE to_warehouse_id IS NOT NULL;
+CREATE INDEX part_demand_warehouse_id ON service.part_demand (warehouse_id);
+CREATE INDEX part_demand_reservation_id ON service.part_demand (reservation_id);
+CREATE INDEX part_demand_transfer_id ON service.part_demand (transfer_id) WHERE transfer_id IS NOT NULL;
+CREATE INDEX part_demand_purchase_line_id ON service.part_demand (purchase_line_id) WHERE purchase_line_id IS NOT NULL;
+
+ALTER TABLE service.reservation ADD CONSTRAINT reservation_demand_id_fkey
+    FOREIGN KEY (demand_id) REFERENCES service.part_demand (part_demand_id);
+
+-- Every decision with all that was considered, for who asks later why.
+CREATE TABLE service.part_decision (
+    part_decision_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    part_demand_id    bigint NOT NULL REFERENCES service.part_demand,
+    at                timestamptz NOT NULL,
+    actor             text NOT NULL DEFAULT service.current_actor(),
+    -- single: the cheapest for this demand; plan: of the plan of all demands together; event: something moved.
+    made_by           text NOT NULL CHECK (made_by IN ('single', 'plan', 'event')),
+    -- Place of the chosen one among the options; null for a refusal.
+    chosen            integer CHECK (chosen >= 0),
+    reason            text NOT NULL,
+    promised_at       timestamptz,
+    options           jsonb NOT NULL,
+    refusals          jsonb NOT NULL
+);
+CREATE INDEX part_decision_part_demand_id ON service.part_decision (part_demand_id, part_decision_id);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.part_decision
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+-- How fast a part goes in each warehouse: the year's use is read from the index alone.
+CREATE INDEX stock_movement_used_part ON service.stock_movement (part_id, at) INCLUDE (from_warehouse_id, quantity)
+    WHERE kind = 'consume';
+-- What is near a site.
+CREATE INDEX warehouse_territory ON service.warehouse (territory);
+
+CALL service.guard('service.allocation_policy', 'false', 'allocation_policy_id');
+CALL service.guard('service.part_demand', 'EXISTS (SELECT FROM service.ticket t WHERE t.ticket_id = part_demand.ticket_id) '
+    'OR EXISTS (SELECT FROM service.job j WHERE j.job_id = part_demand.job_id)', 'part_demand_id', states => true);
+-- What stands in every warehouse and what it costs to bring it is the house's to know.
+CALL service.guard('service.part_decision', 'false', 'part_decision_id', audited => false);
+
+-- Who bears a part that was used, what a partner owes for parts, and what became of the parts taken out
+-- (docs/decisions/0031-partner-accounts-and-old-parts.md).
+
+-- The partner's parts account ----------------------------------------------------------------------
+
+-- One for each partner and currency. The balance is what the partner owes: it rises with what is bought and falls with
+-- what is claimed back and paid. A trigger of the journal derives it, under the account's lock.
+CREATE TABLE service.partner_account (
+    partner_account_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider_id         bigint NOT NULL REFERENCES service.provider,
+    currency            text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    -- What it may owe for parts bought; null while no limit is agreed.
+    limit_minor         bigint CHECK (limit_minor >= 0),
+    -- What a part claimed back earns besides its price: so much a piece, and so many hundredths of a percent of the price.
+    handling_minor      bigint NOT NULL DEFAULT 0 CHECK (handling_minor >= 0),
+    handling_bp         integer NOT NULL DEFAULT 0 CHECK (handling_bp BETWEEN 0 AND 10000),
+    balance_minor       bigint NOT NULL DEFAULT 0,
+    last_entry_at       timestamptz,
+    opened_at           timestamptz NOT NULL,
+    version             integer NOT NULL DEFAULT 1,
+    UNIQUE (provider_id, currency)
+);
+CALL service.guard('service.partner_account', 'provider_id = (SELECT service.scope_provider_id())', 'partner_account_id',
+    hidden => ARRAY['balance_minor', 'last_entry_at']);
+
+-- Append-only; an error is answered by a reversal.
+CREATE TABLE service.partner_entry (
+    partner_entry_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    partner_account_id  bigint NOT NULL REFERENCES service.partner_account,
+    kind                text NOT NULL CHECK (kind IN ('charge', 'credit', 'handling', 'payment', 'adjustment', 'reversal')),
+    -- What the partner owes more by it; less where negative.
+    amount_minor        bigint NOT NULL CHECK (amount_minor <> 0),
+    -- After it.
+    balance_minor       bigint NOT NULL,
+    -- Why, e.g. 'transfer' and '12'; a paper's number stands behind 'paper'. A cause books once.
+    cause_kind          text NOT NULL CHECK (cause_kind ~ '^[a-z_]{1,40}$'),
+    cause_key           text NOT NULL CHECK (cause_key <> ''),
+    text                text NOT NULL DEFAULT '',
+    ticket_id           bigint REFERENCES service.ticket,
+    part_id             bigint REFERENCES service.part,
+    quantity            integer CHECK (quantity > 0),
+    -- Which entry it takes back; each may be taken back once.
+    reverses_id         bigint UNIQUE REFERENCES service.partner_entry,
+    actor               text NOT NULL DEFAULT service.current_actor(),
+    -- The journal's time never runs backwards, so that what a statement said stays true.
+    at                  timestamptz NOT NULL,
+    UNIQUE (partner_account_id, kind, cause_kind, cause_key),
+    CHECK ((kind = 'reversal') = (reverses_id IS NOT NULL)),
+    CHECK (CASE kind WHEN 'charge' THEN amount_minor > 0 WHEN 'credit' THEN amount_minor < 0
+                     WHEN 'handling' THEN amount_minor < 0 WHEN 'payment' THEN amount_minor < 0 ELSE true END),
+    CHECK ((part_id IS NULL) = (quantity IS NULL))
+);
+CREATE INDEX partner_entry_account ON service.partner_entry (partner_account_id, partner_entry_id);
+CREATE INDEX partner_entry_period ON service.partner_entry (partner_account_id, at, partner_entry_id);
+CREATE INDEX partner_entry_cause ON service.partner_entry (cause_kind, cause_key, partner_entry_id);
+CREATE INDEX partner_entry_ticket_id ON service.partner_entry (ticket_id, partner_entry_id) WHERE ticket_id IS NOT NULL;
+CREATE INDEX partner_entry_part_id ON service.partner_entry (part_id) WHERE part_id IS NOT NULL;
+CALL service.guard('service.partner_entry', 'EXISTS (SELECT FROM service.partner_account a '
+    'WHERE a.partner_account_id = partner_entry.partner_account_id)', 'partner_entry_id', audited => false);
+
+-- The account's lock makes entries come one after the other, so that no two charges together exceed the limit.
+CREATE FUNCTION service.book_partner_entry() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    after record;
+BEGIN
+    UPDATE service.partner_account a
+    SET balance_minor = a.balance_minor + NEW.amount_minor, last_entry_at = greatest(a.last_entry_at, NEW.at)
+    WHERE a.partner_account_id = NEW.partner_account_id
+    RETURNING a.balance_minor, a.limit_minor, a.last_entry_at INTO STRICT after;
+    IF NEW.kind = 'charge' AND after.balance_minor > after.limit_minor THEN
+        RAISE EXCEPTION 'a charge of % brings the balance to %, beyond the limit of %',
+                        NEW.amount_minor, after.balance_minor, after.limit_minor
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'within_credit';
+    END IF;
+    NEW.balance_minor := after.balance_minor;
+    NEW.at := after.last_entry_at;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER book BEFORE INSERT ON service.partner_entry
+    FOR EACH ROW EXECUTE FUNCTION service.book_partner_entry();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.partner_entry
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+-- Pieces that a partner bought and still has, at what they cost it: the oldest are used, or given back, first; so what is
+-- claimed back is what was paid, whatever the price is by then.
+CREATE TABLE service.partner_lot (
+    partner_lot_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    partner_entry_id    bigint NOT NULL UNIQUE REFERENCES service.partner_entry,
+    partner_account_id  bigint NOT NULL REFERENCES service.partner_account,
+    part_id             bigint NOT NULL REFERENCES service.part,
+    quantity            integer NOT NULL CHECK (quantity > 0),
+    left_quantity       integer NOT NULL,
+    -- Of all its pieces together, so that nothing is lost by rounding.
+    paid_minor          bigint NOT NULL CHECK (paid_minor >= 0),
+    CHECK (left_quantity BETWEEN 0 AND quantity)
+);
+CREATE INDEX partner_lot_left ON service.partner_lot (partner_account_id, part_id, partner_lot_id) WHERE left_quantity > 0;
+CREATE INDEX partner_lot_account ON service.partner_lot (partner_account_id, partner_lot_id);
+CREATE INDEX partner_lot_part_id ON service.partner_lot (part_id);
+CALL service.guard('service.partner_lot', 'EXISTS (SELECT FROM service.partner_account a '
+    'WHERE a.partner_account_id = partner_lot.partner_account_id)', 'partner_lot_id');
+
+-- Who bears a used part ----------------------------------------------------------------------------
+
+-- Decided when the visit is completed, by the warranty's answer; decided otherwise later, the former decision stays with
+-- its time of replacement.
+CREATE TABLE service.part_bearer (
+    part_bearer_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    visit_part_id   bigint NOT NULL REFERENCES service.visit_part,
+    visit_id        bigint NOT NULL REFERENCES service.visit,
+    ticket_id       bigint REFERENCES service.ticket,
+    part_id         bigint NOT NULL REFERENCES service.part,
+    -- Whose technician used it, and pieces used less those brought back on the visit.
+    provider_id     bigint REFERENCES service.provider,
+    quantity        integer NOT NULL CHECK (quantity > 0),
+    bearer          text NOT NULL CHECK (bearer IN ('maker', 'customer', 'partner')),
+    -- Whose stock it came from: the partner's, which bought it, or the maker's own.
+    stock_of        text NOT NULL CHECK (stock_of IN ('partner', 'maker')),
+    component       text,
+    -- The day that the warranty was asked about.
+    judged_on       date,
+    -- [{code, text}], the deciding first.
+    reasons         jsonb NOT NULL,
+    -- What the pieces cost the partner, or would have; null where nobody knows a price.
+    currency        text CHECK (currency ~ '^[A-Z]{3}$'),
+    worth_minor     bigint CHECK (worth_minor >= 0),
+    -- What the partner got for it: positive where credited, negative where charged.
+    credited_minor  bigint NOT NULL DEFAULT 0,
+    handling_minor  bigint NOT NULL DEFAULT 0,
+    by_person       boolean NOT NULL DEFAULT false,
+    actor           text NOT NULL DEFAULT service.current_actor(),
+    at              timestamptz NOT NULL,
+    replaced_at     timestamptz
+);
+CREATE UNIQUE INDEX part_bearer_of_part ON service.part_bearer (visit_part_id) WHERE replaced_at IS NULL;
+CREATE INDEX part_bearer_visit_part_id ON service.part_bearer (visit_part_id, part_bearer_id);
+CREATE INDEX part_bearer_visit_id ON service.part_bearer (visit_id, part_bearer_id);
+CREATE INDEX part_bearer_ticket_id ON service.part_bearer (ticket_id, part_bearer_id);
+CREATE INDEX part_bearer_part_id ON service.part_bearer (part_id, part_bearer_id);
+CREATE INDEX part_bearer_provider_id ON service.part_bearer (provider_id, part_bearer_id);
+CREATE INDEX part_bearer_bearer ON service.part_bearer (bearer, part_bearer_id);
+CALL service.guard('service.part_bearer', 'provider_id = (SELECT service.scope_provider_id())', 'part_bearer_id');
+
+-- Old parts ----------------------------------------------------------------------------------------
+
+-- What becomes of parts taken out; of the rules that fit the one that says most decides (api/returns/rules.py).
+CREATE TABLE service.old_part_rule (
+    old_part_rule_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Each null for any.
+    part_id           bigint REFERENCES service.part,
+    model_id          bigint REFERENCES service.product_model,
+    manufacturer      text,
+    bearer            text CHECK (bearer IN ('maker', 'customer', 'partner')),
+    fate              text NOT NULL CHECK (fate IN ('return', 'scrap_on_site', 'none')),
+    due_days          integer NOT NULL DEFAULT 30 CHECK (due_days BETWEEN 1 AND 365),
+    -- Scrapping on site is to be shown by photos.
+    evidence          boolean NOT NULL DEFAULT false,
+    reason            text NOT NULL,
+    created_at        timestamptz NOT NULL,
+    actor             text NOT NULL DEFAULT service.current_actor(),
+    ended_at          timestamptz
+);
+CREATE INDEX old_part_rule_part_id ON service.old_part_rule (part_id, old_part_rule_id);
+CREATE INDEX old_part_rule_model_id ON service.old_part_rule (model_id, old_part_rule_id);
+CREATE UNIQUE INDEX old_part_rule_of ON service.old_part_rule
+    (coalesce(part_id, 0), coalesce(model_id, 0), coalesce(manufacturer, ''), coalesce(bearer, '')) WHERE ended_at IS NULL;
+CALL service.guard('service.old_part_rule', '(SELECT service.scope_customer_id()) IS NULL', 'old_part_rule_id');
+
+-- One parcel with old parts, on its way from a partner.
+CREATE TABLE service.return_slip (
+    return_slip_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider_id      bigint REFERENCES service.provider,
+    -- Where it goes.
+    warehouse_id     bigint NOT NULL REFERENCES service.warehouse,
+    state            text NOT NULL CHECK (state IN ('open', 'shipped', 'received', 'cancelled')),
+    carrier          text,
+    tracking_number  text,
+    note             text NOT NULL DEFAULT '',
+    opened_at        timestamptz NOT NULL,
+    shipped_at       timestamptz,
+    received_at      timestamptz,
+    version          integer NOT NULL DEFAULT 1
+);
+CREATE INDEX return_slip_provider_id ON service.return_slip (provider_id, return_slip_id);
+CREATE INDEX return_slip_warehouse_id ON service.return_slip (warehouse_id, return_slip_id);
+CREATE INDEX return_slip_state ON service.return_slip (state, return_slip_id);
+CALL service.guard('service.return_slip', 'provider_id = (SELECT service.scope_provider_id())', 'return_slip_id',
+    states => true, personal => ARRAY['note']);
+
+-- A part taken out, by the number of the used part that it came out for.
+CREATE TABLE service.old_part (
+    old_part_id        bigint PRIMARY KEY REFERENCES service.visit_part,
+    visit_id           bigint NOT NULL REFERENCES service.visit,
+    ticket_id          bigint REFERENCES service.ticket,
+    asset_id           integer NOT NULL REFERENCES service.asset,
+    part_id            bigint NOT NULL REFERENCES service.part,
+    quantity           integer NOT NULL CHECK (quantity > 0),
+    quantity_received  integer NOT NULL DEFAULT 0,
+    component          text,
+    old_serial         text,
+    -- Whose technician took it out.
+    provider_id        bigint REFERENCES service.provider,
+    bearer             text CHECK (bearer IN ('maker', 'customer', 'partner')),
+    rule               text NOT NULL CHECK (rule IN ('return', 'scrap_on_site')),
+    rule_reason        text NOT NULL,
+    evidence_wanted    boolean NOT NULL DEFAULT false,
+    state              text NOT NULL DEFAULT 'expected' CHECK (state IN ('expected', 'packed', 'shipped', 'received',
+                           'inspected', 'at_repair', 'scrapped', 'written_off', 'waived')),
+    -- Null until the visit is completed.
+    due_by             timestamptz,
+    overdue_since      timestamptz,
+    return_slip_id     bigint REFERENCES service.return_slip,
+    taken_out_at       timestamptz NOT NULL,
+    received_at        timestamptz,
+    received_by        text,
+    received_note      text,
+    ended_at           timestamptz,
+    ended_note         text,
+    version            integer NOT NULL DEFAULT 1,
+    CHECK (quantity_received BETWEEN 0 AND quantity)
+);
+CREATE INDEX old_part_visit_id ON service.old_part (visit_id, old_part_id);
+CREATE INDEX old_part_ticket_id ON service.old_part (ticket_id, old_part_id);
+CREATE INDEX old_part_asset_id ON service.old_part (asset_id, old_part_id);
+CREATE INDEX old_part_part_id ON service.old_part (part_id, old_part_id);
+CREATE INDEX old_part_provider_id ON service.old_part (provider_id, old_part_id);
+CREATE INDEX old_part_of_state ON service.old_part (state, old_part_id);
+CREATE INDEX old_part_provider_state ON service.old_part (provider_id, state, old_part_id);
+CREATE INDEX old_part_return_slip_id ON service.old_part (return_slip_id, old_part_id);
+CREATE INDEX old_part_not_received ON service.old_part (old_part_id)
+    WHERE received_at IS NULL AND state IN ('expected', 'packed', 'shipped') AND rule = 'return';
+CREATE INDEX old_part_due ON service.old_part (due_by)
+    WHERE state IN ('expected', 'packed', 'shipped') AND overdue_since IS NULL;
+CREATE INDEX old_part_owed ON service.old_part (visit_id) WHERE state IN ('expected', 'packed', 'shipped');
+CALL service.guard('service.old_part', 'provider_id = (SELECT service.scope_provider_id())', 'old_part_id',
+    states => true, personal => ARRAY['received_note', 'ended_note']);
+
+-- Photos and papers: of the scrapping, of the loss, of the inspection.
+CREATE TABLE service.old_part_file (
+    old_part_id  bigint NOT NULL REFERENCES service.old_part ON DELETE CASCADE,
+    file_id      bigint NOT NULL REFERENCES service.file ON DELETE CASCADE,
+    kind         text NOT NULL CHECK (kind IN ('scrapping', 'write_off', 'inspection')),
+    PRIMARY KEY (old_part_id, file_id)
+);
+CREATE INDEX old_part_file_file_id ON service.old_part_file (file_id);
+CALL service.guard('service.old_part_file',
+    'EXISTS (SELECT FROM service.old_part o WHERE o.old_part_id = old_part_file.old_part_id)', 'old_part_id,file_id');
+
+-- What an old part turned out to be; of several the last counts. Append-only.
+CREATE TABLE service.old_part_inspection (
+    inspection_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    old_part_id    bigint NOT NULL REFERENCES service.old_part,
+    -- For reliability: of which machine and component, and when it was taken out.
+    asset_id       integer NOT NULL REFERENCES service.asset,
+    component      text,
+    taken_out_at   timestamptz NOT NULL,
+    -- Whether it is the part, and the serial number, that was reported.
+    matches        boolean NOT NULL,
+    finding        text NOT NULL CHECK (finding IN ('confirmed', 'no_fault_found', 'misuse', 'transport_damage',
+                       'wrong_part')),
+    failure_mode   text,
+    serial_found   text,
+    -- Whether the partner keeps what it claimed back for the part built in.
+    claim_stands   boolean NOT NULL,
+    note           text NOT NULL DEFAULT '',
+    actor          text NOT NULL DEFAULT service.current_actor(),
+    at             timestamptz NOT NULL,
+    CHECK (matches = (finding <> 'wrong_part'))
+);
+CREATE INDEX old_part_inspection_old_part_id ON service.old_part_inspection (old_part_id, inspection_id);
+CREATE INDEX old_part_inspection_asset_id ON service.old_part_inspection (asset_id, component, taken_out_at);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.old_part_inspection
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+CALL service.guard('service.old_part_inspection',
+    'EXISTS (SELECT FROM service.old_part o WHERE o.old_part_id = old_part_inspection.old_part_id)', 'inspection_id',
+    audited => false, personal => ARRAY['note']);
+
+-- Of each old part the inspection that counts.
+CREATE VIEW service.inspected_part WITH (security_invoker = true) AS
+SELECT DISTINCT ON (old_part_id) *
+FROM service.old_part_inspection
+ORDER BY old_part_id, inspection_id DESC;
+
+-- Old parts that are owed beyond their time: while a visit has any, its settlement waits.
+CREATE VIEW service.overdue_old_part WITH (security_invoker = true) AS
+SELECT old_part_id, visit_id, ticket_id, provider_id, part_id, quantity - quantity_received AS missing, state, rule, due_by
+FROM service.old_part
+WHERE state IN ('expected', 'packed', 'shipped') AND due_by < service.current_time_of_call();
+
+-- What was there before ------------------------------------------------------------------------------
+
+INSERT INTO service.old_part (old_part_id, visit_id, ticket_id, asset_id, part_id, quantity, quantity_received, component,
+                              old_serial, provider_id, rule, rule_reason, state, due_by, taken_out_at, received_at,
+                              received_by, received_note)
+SELECT u.visit_part_id, u.visit_id, v.ticket_id, j.asset_id, u.part_id, u.quantity,
+       CASE WHEN u.old_received_at IS NULL THEN 0 ELSE u.quantity END, u.component, u.old_serial, u.provider_id, 'return',
+       'the technician said that it goes back to its maker',
+       CASE WHEN u.old_received_at IS NULL THEN 'expected' ELSE 'received' END,
+       CASE WHEN v.state = 'completed' THEN greatest(u.device_at, v.ended_at) + interval '30 days' END,
+       u.device_at, u.old_received_at, u.old_received_by, u.old_received_note
+FROM service.visit_part u
+JOIN service.visit v USING (visit_id)
+JOIN service.job j USING (job_id)
+WHERE u.old_part = 'return_to_maker';
+
+DROP INDEX service.visit_part_return, service.visit_part_received, service.visit_part_return_all,
+    service.visit_part_return_of;
+ALTER TABLE service.visit_part
+    DROP COLUMN old_received_at,
+    DROP COLUMN old_received_by,
+    DROP COLUMN old_received_note;
+
+-- The completion audit: what partners say of their visits is checked by rules before it is paid. Rules are data in
+-- versioned sets (docs/decisions/0032-audit-rules-are-data.md).
+
+-- Rule sets ----------------------------------------------------------------------------------------
+
+CREATE TABLE service.completion_rule_set (
+    rule_set_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- 1, 2, 3 …: what checks call it.
+    number        integer NOT NULL UNIQUE CHECK (number > 0),
+    name          text NOT NULL CHECK (name <> ''),
+    note          text NOT NULL DEFAULT '',
+    state         text NOT NULL DEFAULT 'draft'
+                  CHECK (state IN ('draft', 'planned', 'active', 'retired', 'discarded')),
+    -- A list of {code, kind, parameters, verdict, if_unknown, told, text, scope} (api/completion_audit/models.py).
+    rules         jsonb NOT NULL CHECK (jsonb_typeof(rules) = 'array'),
+    -- Visits that were completed from then on are judged by it, until those of the next set.
+    active_from   timestamptz UNIQUE,
+    created_at    timestamptz NOT NULL,
+    created_by    text NOT NULL,
+    activated_by  text,
+    retired_at    timestamptz,
+    version       integer NOT NULL DEFAULT 1,
+    CHECK ((state IN ('draft', 'discarded')) = (active_from IS NULL)),
+    CHECK ((active_from IS NULL) = (activated_by IS NULL)),
+    CHECK ((state = 'retired') = (retired_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX completion_rule_set_one_active ON service.completion_rule_set (state) WHERE state = 'active';
+CREATE UNIQUE INDEX completion_rule_set_one_planned ON service.completion_rule_set (state) WHERE state = 'planned';
+CREATE INDEX completion_rule_set_state ON service.completion_rule_set (state, rule_set_id);
+
+-- What once judged a visit stays as it was, whoever asks: its rules can be read years later.
+CREATE FUNCTION service.keep_completion_rules() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'rule set % stays; discard a draft', OLD.number USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF OLD.state <> 'draft' AND (NEW.rules IS DISTINCT FROM OLD.rules OR NEW.number <> OLD.number OR NEW.name <> OLD.name
+                                 OR NEW.note <> OLD.note) THEN
+        RAISE EXCEPTION 'rule set % is %; only drafts change', OLD.number, OLD.state
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF OLD.state IN ('active', 'retired') AND NEW.active_from IS DISTINCT FROM OLD.active_from THEN
+        RAISE EXCEPTION 'rule set % holds from %; that stays', OLD.number, OLD.active_from
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER kept BEFORE UPDATE OR DELETE ON service.completion_rule_set
+    FOR EACH ROW EXECUTE FUNCTION service.keep_completion_rules();
+CALL service.guard('service.completion_rule_set', 'false', 'rule_set_id', states => true);
+
+-- A rule set tried on past visits. Holds actor and time itself.
+CREATE TABLE service.completion_trial (
+    completion_trial_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rule_set_id          bigint NOT NULL REFERENCES service.completion_rule_set,
+    -- The rules as they were tried; a draft may change afterwards.
+    rules                jsonb NOT NULL,
+    -- The set that it was compared with; null where none held.
+    against_id           bigint REFERENCES service.completion_rule_set,
+    -- Visits whose appointment was in it.
+    since                timestamptz NOT NULL,
+    until                timestamptz NOT NULL CHECK (until > since),
+    provider_id          bigint REFERENCES service.provider,
+    found                integer NOT NULL CHECK (found >= 0),
+    judged               integer NOT NULL CHECK (judged BETWEEN 0 AND found),
+    -- {passed, rejected, manual} of the tried set and of the other one, findings by rule, and what differs.
+    outcome              jsonb NOT NULL,
+    actor                text NOT NULL,
+    at                   timestamptz NOT NULL
+);
+CREATE INDEX completion_trial_rule_set_id ON service.completion_trial (rule_set_id, completion_trial_id);
+CREATE INDEX completion_trial_against_id ON service.completion_trial (against_id);
+CREATE INDEX completion_trial_provider_id ON service.completion_trial (provider_id);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.completion_trial
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+CALL service.guard('service.completion_trial', 'false', 'completion_trial_id', audited => false);
+
+-- Checks -------------------------------------------------------------------------------------------
+
+-- Where the audit of a partner's visit stands; made with the visit's completion, so that none is forgotten. Payable are
+-- `passed` and `accepted`. It has no column for the case: the customer does not read of it in the feed.
+CREATE TABLE service.completion_check (
+    completion_check_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    visit_id             bigint NOT NULL UNIQUE REFERENCES service.visit,
+    -- Whose visit it was when it was completed.
+    provider_id          bigint NOT NULL REFERENCES service.provider,
+    technician_id        bigint NOT NULL REFERENCES service.technician,
+    completed_at         timestamptz NOT NULL,
+    state                text NOT NULL DEFAULT 'due'
+                         CHECK (state IN ('due', 'passed', 'rejected', 'manual', 'accepted')),
+    -- Of the latest run.
+    runs                 integer NOT NULL DEFAULT 0 CHECK (runs >= 0),
+    rule_set_version     integer REFERENCES service.completion_rule_set (number),
+    findings             jsonb NOT NULL DEFAULT '[]',
+    checked_at           timestamptz,
+    -- Of the first run, for statistics: how good the partner's report was.
+    first_verdict        text CHECK (first_verdict IN ('passed', 'rejected', 'manual')),
+    first_reasons        text[] NOT NULL DEFAULT '{}',
+    -- Who is at it, of those in the manual queue.
+    claimed_key          text,
+    claimed_by           text,
+    claimed_at           timestamptz,
+    -- What a person decided last, and why; whatever a person refused only a person accepts.
+    decision             text CHECK (decision IN ('accepted', 'refused')),
+    decision_reason      text NOT NULL DEFAULT '',
+    decided_by           text,
+    decided_at           timestamptz,
+    version              integer NOT NULL DEFAULT 1,
+    CHECK ((state = 'due') = (runs = 0)),
+    CHECK ((runs = 0) = (first_verdict IS NULL)),
+    CHECK ((claimed_key IS NULL) = (claimed_at IS NULL)),
+    CHECK (claimed_key IS NULL OR state = 'manual'),
+    CHECK ((decision IS NULL) = (decided_at IS NULL)),
+    CHECK (state <> 'accepted' OR decision = 'accepted')
+);
+CREATE INDEX completion_check_state ON service.completion_check (state, completion_check_id);
+CREATE INDEX completion_check_provider_id ON service.completion_check (provider_id, completion_check_id);
+CREATE INDEX completion_check_technician_id ON service.completion_check (technician_id, completion_check_id);
+CREATE INDEX completion_check_rule_set ON service.completion_check (rule_set_version, completion_check_id);
+CREATE INDEX completion_check_completed ON service.completion_check (completed_at, completion_check_id);
+CREATE INDEX completion_check_of_provider ON service.completion_check (provider_id, completed_at);
+CREATE INDEX completion_check_claimed ON service.completion_check (claimed_key, completion_check_id)
+    WHERE claimed_key IS NOT NULL;
+CREATE INDEX completion_check_unclaimed ON service.completion_check (completion_check_id)
+    WHERE state = 'manual' AND claimed_key IS NULL;
+CALL service.guard('service.completion_check', 'provider_id = (SELECT service.scope_provider_id())', 'completion_check_id',
+    states => true, personal => ARRAY['decision_reason']);
+
+-- A visit of a partner is owed a check as soon as it is completed, in whatever way.
+CREATE FUNCTION service.owe_completion_check() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO service.completion_check (visit_id, provider_id, technician_id, completed_at)
+    SELECT NEW.visit_id, h.provider_id, h.technician_id, coalesce(NEW.ended_at, service.current_time_of_call())
+    FROM service.technician h
+    WHERE h.technician_id = NEW.technician_id AND h.provider_id IS NOT NULL
+    ON CONFLICT (visit_id) DO NOTHING;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER completion_owed AFTER UPDATE OF state ON service.visit FOR EACH ROW
+    WHEN (NEW.state = 'completed' AND OLD.state <> 'completed') EXECUTE FUNCTION service.owe_completion_check();
+
+-- Each time that rules judged a visit: what they saw, what they found. Append-only; holds actor and time itself.
+CREATE TABLE service.completion_run (
+    completion_run_id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    completion_check_id  bigint NOT NULL REFERENCES service.completion_check,
+    -- 1, 2, 3 … of its check.
+    number               integer NOT NULL CHECK (number > 0),
+    rule_set_id          bigint NOT NULL REFERENCES service.completion_rule_set,
+    -- Its number, for partners, who do not see the set.
+    rule_set_version     integer NOT NULL,
+    -- What the rules saw (api/completion_audit/facts.py): numbers and codes, no person's words.
+    facts                jsonb NOT NULL,
+    findings             jsonb NOT NULL,
+    verdict              text NOT NULL CHECK (verdict IN ('passed', 'rejected', 'manual')),
+    actor                text NOT NULL,
+    at                   timestamptz NOT NULL,
+    UNIQUE (completion_check_id, number)
+);
+CREATE INDEX completion_run_rule_set_id ON service.completion_run (rule_set_id);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.completion_run
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+CALL service.guard('service.completion_run', 'EXISTS (SELECT FROM service.completion_check c '
+    'WHERE c.completion_check_id = completion_run.completion_check_id)', 'completion_run_id', audited => false);
+
+-- What people did about a check: corrected, objected, claimed, decided. Append-only but for the erasure of a person; holds
+-- actor and time itself.
+CREATE TABLE service.completion_step (
+    completion_step_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    completion_check_id  bigint NOT NULL REFERENCES service.completion_check,
+    action               text NOT NULL
+                         CHECK (action IN ('correct', 'object', 'recheck', 'claim', 'assign', 'release', 'accept', 'refuse',
+                                           'reopen')),
+    from_state           text NOT NULL,
+    to_state             text NOT NULL,
+    reason               text NOT NULL DEFAULT '',
+    -- Of a correction: what of the report is otherwise (api/completion_audit/models.py, Correction).
+    content              jsonb NOT NULL DEFAULT '{}',
+    actor                text NOT NULL,
+    -- 'user:3', 'key:12'.
+    actor_key            text NOT NULL,
+    at                   timestamptz NOT NULL
+);
+CREATE INDEX completion_step_check ON service.completion_step (completion_check_id, completion_step_id);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.completion_step
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+CALL service.guard('service.completion_step', 'EXISTS (SELECT FROM service.completion_check c '
+    'WHERE c.completion_check_id = completion_step.completion_check_id)', 'completion_step_id', audited => false,
+    personal => ARRAY['reason', 'content']);
+
+-- What holds until the house has decided: what is surely wrong is rejected, what is odd goes to a person. Ranges of fees
+-- and numbers of photos are for the house to say; a copy of this set is where to begin.
+INSERT INTO service.completion_rule_set
+    (number, name, note, state, rules, active_from, activated_by, created_at, created_by)
+VALUES (1, 'House rules', 'As careloop comes.', 'active', '[
+{"code": "report", "kind": "report", "verdict": "reject", "parameters": {}},
+{"code": "serial", "kind": "serial", "verdict": "reject", "parameters": {"must_match": true}},
+{"code": "fault-code", "kind": "fault_code", "verdict": "reject",
+ "parameters": {"levels": ["symptom", "fault", "cause", "remedy"], "if_not_solved": false},
+ "scope": {"job_kinds": ["repair", "complaint", "return", "exchange", "recall"]}},
+{"code": "signature", "kind": "signature", "verdict": "reject", "parameters": {"reason_suffices": true}},
+{"code": "charged-in-warranty", "kind": "charged_though_covered", "verdict": "reject",
+ "parameters": {"tolerance_minor": 0, "with_agreed_fees": false}},
+{"code": "free-out-of-warranty", "kind": "free_though_not_covered", "verdict": "manual",
+ "parameters": {"tolerance_minor": 0}, "scope": {"job_kinds": ["repair", "complaint"]}},
+{"code": "warranty-claim", "kind": "warranty_claim", "verdict": "manual", "parameters": {}},
+{"code": "installed-twice", "kind": "second_installation", "verdict": "manual", "parameters": {}},
+{"code": "twice-a-day", "kind": "twice_a_day", "verdict": "manual",
+ "parameters": {"whose": "provider", "same_job_too": false}},
+{"code": "rework", "kind": "rework", "verdict": "manual",
+ "parameters": {"within_days": 30, "same": "either", "same_provider": true}},
+{"code": "parts-against-stock", "kind": "parts_against_stock", "verdict": "manual",
+ "parameters": {"billed_too": true, "tolerance": 0}},
+{"code": "part-does-not-fit", "kind": "part_does_not_fit", "verdict": "manual", "parameters": {}},
+{"code": "part-serial", "kind": "part_serial", "verdict": "reject", "parameters": {}},
+{"code": "replaced-without-part", "kind": "replaced_without_part", "verdict": "manual", "parameters": {}},
+{"code": "travel-distance", "kind": "travel_distance", "verdict": "manual",
+ "parameters": {"factor": 1.4, "ways": 2, "allowance_km": 5}},
+{"code": "labour-beyond-presence", "kind": "labour_beyond_presence", "verdict": "manual",
+ "parameters": {"factor": 1, "allowance_minutes": 15}},
+{"code": "time-order", "kind": "time_order", "verdict": "manual",
+ "parameters": {"tolerance_minutes": 5, "past_appointment_hours": null}},
+{"code": "photo-reused", "kind": "photo_reused", "verdict": "manual", "parameters": {}, "told": false},
+{"code": "photos", "kind": "photos", "verdict": "note", "parameters": {"least": 1}},
+{"code": "old-part", "kind": "old_part", "verdict": "note", "parameters": {}},
+{"code": "far-from-site", "kind": "far_from_site", "verdict": "note", "parameters": {"most_km": 0.5}},
+{"code": "clock-off", "kind": "clock_off", "verdict": "note", "parameters": {"most_minutes": 15}},
+{"code": "told-late", "kind": "told_late", "verdict": "note", "parameters": {"most_hours": 24, "after_the_end": null}}
+]', '2000-01-01 00:00Z', 'careloop', '2000-01-01 00:00Z', 'careloop');
+
+-- Settlement: what partners are paid for visits, by which rule, on which statement; in minor units, rates in basis points
+-- (docs/decisions/0033-settlement.md).
+
+-- Rate cards ---------------------------------------------------------------------------------------
+
+-- Cards for the same partners are versions of one another: the latest that began by a day holds on it. What is active
+-- never changes but for its last day.
+CREATE TABLE service.rate_card (
+    rate_card_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name          text NOT NULL,
+    -- Whom it is for: one partner, else partners of a level, else work in a country; null or empty for any.
+    provider_id   bigint REFERENCES service.provider,
+    level         text NOT NULL DEFAULT '',
+    country       text NOT NULL DEFAULT '' CHECK (country ~ '^([A-Z]{2})?$'),
+    currency      text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    valid_from    date NOT NULL,
+    -- The last day; null until another one follows.
+    valid_until   date CHECK (valid_until >= valid_from),
+    state         text NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'active', 'withdrawn')),
+    created_at    timestamptz NOT NULL,
+    created_by    text NOT NULL,
+    activated_at  timestamptz,
+    version       integer NOT NULL DEFAULT 1,
+    CHECK (provider_id IS NULL OR level = ''),
+    CHECK (state <> 'active' OR activated_at IS NOT NULL)
+);
+-- On a day one version holds, so what is paid in which currency is never a matter of chance.
+CREATE UNIQUE INDEX rate_card_version ON service.rate_card (coalesce(provider_id, 0), level, country, valid_from)
+    WHERE state = 'active';
+CREATE INDEX rate_card_provider_id ON service.rate_card (provider_id, rate_card_id);
+CREATE INDEX rate_card_state ON service.rate_card (state, rate_card_id);
+
+CREATE TABLE service.rate_card_line (
+    rate_card_line_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    rate_card_id       bigint NOT NULL REFERENCES service.rate_card ON DELETE CASCADE,
+    place              integer NOT NULL,
+    kind               text NOT NULL CHECK (kind IN ('labour', 'travel', 'parts', 'subsidy', 'reward', 'penalty')),
+    -- What the rule is called on statements, e.g. 'pump change'.
+    code               text NOT NULL,
+    -- Which work it is for; empty or null for any. Kind of the ticket, or 'plan'.
+    job_type           text NOT NULL DEFAULT '',
+    skill              text NOT NULL DEFAULT '',
+    territory          text NOT NULL DEFAULT '',
+    in_warranty        boolean,
+    -- What must be so besides; for the service level, of which clock.
+    condition          text NOT NULL DEFAULT ''
+                       CHECK (condition IN ('', 'first_time_fix', 'repeat_visit', 'sla_kept', 'sla_breached')),
+    clock              text NOT NULL DEFAULT '' CHECK (clock IN ('', 'first_response', 'appointment', 'solution')),
+    -- What is counted: a visit, an hour planned or worked, a kilometre, a piece, or a share.
+    basis              text NOT NULL CHECK (basis IN ('visit', 'standard_hour', 'worked_hour', 'kilometre', 'piece',
+                           'percent_of_parts', 'percent_of_labour')),
+    -- Of travel: the band begins at it.
+    from_km            integer NOT NULL DEFAULT 0 CHECK (from_km >= 0),
+    -- For one of what is counted; of a share, basis points.
+    amount_minor       bigint CHECK (amount_minor >= 0),
+    percent_bp         integer CHECK (percent_bp >= 0),
+    UNIQUE (rate_card_id, place),
+    CHECK ((clock <> '') = (condition IN ('sla_kept', 'sla_breached'))),
+    CHECK ((basis LIKE 'percent%') = (percent_bp IS NOT NULL) AND num_nonnulls(amount_minor, percent_bp) = 1)
+);
+
+CREATE FUNCTION service.keep_rate_card() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF OLD.state <> 'draft' AND NOT service.is_erasing() AND
+       (NEW.provider_id, NEW.level, NEW.country, NEW.currency, NEW.valid_from) IS DISTINCT FROM
+       (OLD.provider_id, OLD.level, OLD.country, OLD.currency, OLD.valid_from) THEN
+        RAISE EXCEPTION 'rate card % is %; make another version', OLD.rate_card_id, OLD.state
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'rate_card_frozen';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER frozen BEFORE UPDATE ON service.rate_card FOR EACH ROW EXECUTE FUNCTION service.keep_rate_card();
+
+CREATE FUNCTION service.keep_rate_card_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    of_card bigint := CASE TG_OP WHEN 'DELETE' THEN OLD.rate_card_id ELSE NEW.rate_card_id END;
+BEGIN
+    PERFORM FROM service.rate_card c WHERE c.rate_card_id = of_card AND c.state <> 'draft';
+    IF FOUND AND NOT service.is_erasing() THEN
+        RAISE EXCEPTION 'rate card % is no draft; make another version', of_card
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'rate_card_frozen';
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END
+$$;
+CREATE TRIGGER frozen BEFORE INSERT OR UPDATE OR DELETE ON service.rate_card_line
+    FOR EACH ROW EXECUTE FUNCTION service.keep_rate_card_lines();
+
+-- Which visits are to be settled ---------------------------------------------------------------------
+
+-- A row for each visit of a partner's that is owed a completion check; a trigger makes it, so that nobody has to look.
+CREATE TABLE service.visit_settlement (
+    visit_id        bigint PRIMARY KEY REFERENCES service.visit,
+    provider_id     bigint NOT NULL REFERENCES service.provider,
+    state           text NOT NULL DEFAULT 'due' CHECK (state IN ('due', 'blocked', 'settled')),
+    -- Of what is blocked: why, as a code and in words, and what it would pay.
+    reason          text NOT NULL DEFAULT '',
+    detail          text NOT NULL DEFAULT '',
+    currency        text,
+    expected_minor  bigint,
+    -- The day of the visit, where the machine stands.
+    on_day          date,
+    judged_at       timestamptz,
+    -- When to look at it again.
+    next_at         timestamptz,
+    settled_at      timestamptz,
+    CHECK ((state = 'blocked') = (reason <> '')),
+    CHECK ((state = 'settled') = (settled_at IS NOT NULL)),
+    CHECK ((state = 'settled') = (next_at IS NULL))
+);
+CREATE INDEX visit_settlement_next ON service.visit_settlement (next_at, visit_id) WHERE next_at IS NOT NULL;
+CREATE INDEX visit_settlement_provider_id ON service.visit_settlement (provider_id, visit_id);
+CREATE INDEX visit_settlement_state ON service.visit_settlement (state, visit_id);
+CREATE INDEX visit_settlement_reason ON service.visit_settlement (reason, visit_id) WHERE state = 'blocked';
+CREATE INDEX visit_settlement_day ON service.visit_settlement (on_day, visit_id);
+
+-- Whatever the audit says of a visit, the settlement looks at it again.
+CREATE FUNCTION service.enlist_visit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO service.visit_settlement AS s (visit_id, provider_id, next_at)
+    VALUES (NEW.visit_id, NEW.provider_id, service.current_time_of_call())
+    ON CONFLICT (visit_id) DO UPDATE SET next_at = EXCLUDED.next_at WHERE s.state <> 'settled';
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER enlisted AFTER INSERT OR UPDATE OF state ON service.completion_check
+    FOR EACH ROW EXECUTE FUNCTION service.enlist_visit();
+INSERT INTO service.visit_settlement (visit_id, provider_id, next_at)
+SELECT visit_id, provider_id, completed_at FROM service.completion_check;
+
+-- The same when an old part comes back, or is written off.
+CREATE FUNCTION service.look_again_at_visit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    UPDATE service.visit_settlement SET next_at = service.current_time_of_call()
+    WHERE visit_id = NEW.visit_id AND state = 'blocked';
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER settled_again AFTER UPDATE OF state, due_by ON service.old_part
+    FOR EACH ROW EXECUTE FUNCTION service.look_again_at_visit();
+
+-- Entries of partners' parts accounts that no statement has yet; those that a statement books there itself are none.
+CREATE TABLE service.entry_to_settle (
+    partner_entry_id  bigint PRIMARY KEY REFERENCES service.partner_entry
+);
+CREATE FUNCTION service.enlist_entry() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    INSERT INTO service.entry_to_settle VALUES (NEW.partner_entry_id);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER enlisted AFTER INSERT ON service.partner_entry
+    FOR EACH ROW WHEN (NEW.cause_kind <> 'statement') EXECUTE FUNCTION service.enlist_entry();
+INSERT INTO service.entry_to_settle SELECT partner_entry_id FROM service.partner_entry WHERE cause_kind <> 'statement';
+
+-- Statements ---------------------------------------------------------------------------------------
+
+-- A month that is closed: its statements and their lines stay as they are.
+CREATE TABLE service.settlement_period (
+    month      date PRIMARY KEY CHECK (extract(day FROM month) = 1),
+    closed_at  timestamptz NOT NULL,
+    closed_by  text NOT NULL
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.settlement_period
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+CREATE TABLE service.statement (
+    statement_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider_id        bigint NOT NULL REFERENCES service.provider,
+    currency           text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    month              date NOT NULL CHECK (extract(day FROM month) = 1),
+    state              text NOT NULL DEFAULT 'draft' CHECK (state IN ('draft', 'issued', 'disputed', 'agreed', 'paid')),
+    -- The sum of its lines and their number; kept by a trigger of the lines alone.
+    total_minor        bigint NOT NULL DEFAULT 0,
+    line_count         integer NOT NULL DEFAULT 0 CHECK (line_count >= 0),
+    created_at         timestamptz NOT NULL,
+    issued_at          timestamptz,
+    agreed_at          timestamptz,
+    agreed_by          text,
+    closed_at          timestamptz,
+    paid_at            timestamptz,
+    payment_reference  text,
+    version            integer NOT NULL DEFAULT 1,
+    UNIQUE (provider_id, currency, month),
+    CHECK ((state = 'draft') = (issued_at IS NULL)),
+    CHECK ((state IN ('agreed', 'paid')) = (agreed_at IS NOT NULL)),
+    CHECK ((state = 'paid') = (paid_at IS NOT NULL) AND (paid_at IS NULL) = (payment_reference IS NULL)),
+    CHECK (closed_at IS NULL OR state <> 'draft')
+);
+CREATE INDEX statement_provider_id ON service.statement (provider_id, statement_id);
+CREATE INDEX statement_month ON service.statement (month, statement_id);
+CREATE INDEX statement_state ON service.statement (state, statement_id);
+CREATE INDEX statement_currency ON service.statement (currency, statement_id);
+
+CREATE FUNCTION service.keep_statement() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'statement % stays', OLD.statement_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'statement_frozen';
+    END IF;
+    IF NOT service.is_erasing() AND (
+       (NEW.provider_id, NEW.currency, NEW.month) IS DISTINCT FROM (OLD.provider_id, OLD.currency, OLD.month)
+       OR (OLD.closed_at IS NOT NULL OR OLD.state IN ('agreed', 'paid')) AND
+          (NEW.total_minor, NEW.line_count) IS DISTINCT FROM (OLD.total_minor, OLD.line_count)
+       OR OLD.closed_at IS NOT NULL AND NEW.closed_at IS DISTINCT FROM OLD.closed_at
+       OR OLD.state = 'paid' AND (NEW.state, NEW.paid_at, NEW.payment_reference) IS DISTINCT FROM
+          (OLD.state, OLD.paid_at, OLD.payment_reference)) THEN
+        RAISE EXCEPTION 'statement % is closed, agreed or paid; correct it in the open period', OLD.statement_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'statement_frozen';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER frozen BEFORE UPDATE OR DELETE ON service.statement
+    FOR EACH ROW EXECUTE FUNCTION service.keep_statement();
+
+CREATE TABLE service.statement_line (
+    statement_line_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    statement_id       bigint NOT NULL REFERENCES service.statement,
+    -- Where it comes from: a visit by a rate card, the partner's parts account, somebody's adjustment.
+    source             text NOT NULL CHECK (source IN ('visit', 'parts_account', 'adjustment')),
+    kind               text NOT NULL CHECK (kind IN ('labour', 'travel', 'parts', 'subsidy', 'reward', 'penalty',
+                           'parts_charge', 'parts_credit', 'correction')),
+    visit_id           bigint REFERENCES service.visit,
+    ticket_id          bigint REFERENCES service.ticket,
+    -- The day of the visit, or of what else it is for.
+    on_day             date NOT NULL,
+    -- The rule that made it.
+    rate_card_id       bigint REFERENCES service.rate_card,
+    rate_card_line_id  bigint REFERENCES service.rate_card_line,
+    code               text NOT NULL,
+    -- What of the visit it is for, where a rule makes several: the SKU.
+    subject            text NOT NULL DEFAULT '',
+    description        text NOT NULL,
+    quantity           bigint NOT NULL,
+    unit               text NOT NULL CHECK (unit IN ('visit', 'minute', 'metre', 'piece', 'minor', 'flat')),
+    -- Of `price_per` units: 60 for an hour, 1000 for a kilometre, 10000 for a share in basis points, else 1.
+    price_minor        bigint NOT NULL,
+    price_per          integer NOT NULL CHECK (price_per > 0),
+    amount_minor       bigint NOT NULL,
+    -- Of a correction: the line that it corrects.
+    of_line_id         bigint REFERENCES service.statement_line,
+    -- Of the parts account: which entry.
+    account_entry_id   bigint REFERENCES service.partner_entry,
+    created_at         timestamptz NOT NULL,
+    created_by         text NOT NULL,
+    -- The rounding, once more: to the nearest minor unit, a half away from zero.
+    CONSTRAINT line_adds_up CHECK (amount_minor = round(quantity::numeric * price_minor / price_per)),
+    CHECK (source <> 'visit' OR num_nulls(visit_id, rate_card_id, rate_card_line_id) = 0),
+    CHECK ((source = 'parts_account') = (account_entry_id IS NOT NULL))
+);
+-- A visit is paid once by each rule for each of its parts, however often the settlement runs.
+CREATE UNIQUE INDEX statement_line_once ON service.statement_line (visit_id, kind, code, subject) WHERE source = 'visit';
+CREATE UNIQUE INDEX statement_line_entry ON service.statement_line (account_entry_id) WHERE account_entry_id IS NOT NULL;
+CREATE INDEX statement_line_statement ON service.statement_line (statement_id, statement_line_id);
+CREATE INDEX statement_line_visit_id ON service.statement_line (visit_id, statement_line_id);
+CREATE INDEX statement_line_ticket_id ON service.statement_line (ticket_id);
+CREATE INDEX statement_line_rate_card_id ON service.statement_line (rate_card_id);
+CREATE INDEX statement_line_rate_card_line_id ON service.statement_line (rate_card_line_id);
+CREATE INDEX statement_line_of_line_id ON service.statement_line (of_line_id);
+
+-- Lines with whose they are and in which currency.
+CREATE VIEW service.line_of_statement WITH (security_invoker = true) AS
+SELECT l.*, s.provider_id, s.currency
+FROM service.statement_line l
+JOIN service.statement s USING (statement_id);
+
+-- Sums follow lines, and lines come only where they may.
+CREATE FUNCTION service.account_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    named   integer;
+    written integer;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        SELECT count(DISTINCT statement_id) INTO named FROM lines;
+        UPDATE service.statement s
+        SET total_minor = s.total_minor + n.amount, line_count = s.line_count + n.counted, version = s.version + 1
+        FROM (SELECT statement_id, sum(amount_minor)::bigint AS amount, count(*) AS counted FROM lines GROUP BY 1) AS n
+        WHERE s.statement_id = n.statement_id AND s.closed_at IS NULL AND s.state IN ('draft', 'disputed');
+    ELSE
+        SELECT count(DISTINCT statement_id) INTO named FROM lines;
+        UPDATE service.statement s
+        SET total_minor = s.total_minor - n.amount, line_count = s.line_count - n.counted, version = s.version + 1
+        FROM (SELECT statement_id, sum(amount_minor)::bigint AS amount, count(*) AS counted FROM lines GROUP BY 1) AS n
+        WHERE s.statement_id = n.statement_id AND s.state = 'draft';
+    END IF;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    IF written <> named THEN
+        RAISE EXCEPTION 'a statement is issued or closed; its lines stay, correct it in the open period'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'statement_frozen';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER accounted AFTER INSERT ON service.statement_line
+    REFERENCING NEW TABLE AS lines FOR EACH STATEMENT EXECUTE FUNCTION service.account_lines();
+CREATE TRIGGER accounted_again AFTER DELETE ON service.statement_line
+    REFERENCING OLD TABLE AS lines FOR EACH STATEMENT EXECUTE FUNCTION service.account_lines();
+
+CREATE FUNCTION service.keep_statement_line() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF service.is_erasing() AND (NEW.statement_id, NEW.quantity, NEW.price_minor, NEW.price_per, NEW.amount_minor)
+       IS NOT DISTINCT FROM (OLD.statement_id, OLD.quantity, OLD.price_minor, OLD.price_per, OLD.amount_minor) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'line % stays as it is; correct it by a new one', OLD.statement_line_id
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'statement_frozen';
+END
+$$;
+CREATE TRIGGER frozen BEFORE UPDATE ON service.statement_line
+    FOR EACH ROW EXECUTE FUNCTION service.keep_statement_line();
+
+-- Disputes -----------------------------------------------------------------------------------------
+
+CREATE TABLE service.statement_dispute (
+    dispute_id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    statement_id        bigint NOT NULL REFERENCES service.statement,
+    statement_line_id   bigint NOT NULL REFERENCES service.statement_line,
+    provider_id         bigint NOT NULL REFERENCES service.provider,
+    state               text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'accepted', 'rejected', 'withdrawn')),
+    reason              text NOT NULL CHECK (reason <> ''),
+    -- What the line should be, if that is said.
+    wanted_minor        bigint,
+    opened_at           timestamptz NOT NULL,
+    opened_by           text NOT NULL,
+    resolution          text NOT NULL DEFAULT '',
+    resolved_at         timestamptz,
+    resolved_by         text,
+    -- The correction that came of it.
+    correction_line_id  bigint REFERENCES service.statement_line,
+    version             integer NOT NULL DEFAULT 1,
+    CHECK ((state = 'open') = (resolved_at IS NULL)),
+    CHECK ((state = 'accepted') = (correction_line_id IS NOT NULL))
+);
+CREATE UNIQUE INDEX statement_dispute_one_open ON service.statement_dispute (statement_line_id) WHERE state = 'open';
+CREATE INDEX statement_dispute_line ON service.statement_dispute (statement_line_id);
+CREATE INDEX statement_dispute_statement ON service.statement_dispute (statement_id, dispute_id);
+CREATE INDEX statement_dispute_provider_id ON service.statement_dispute (provider_id, dispute_id);
+CREATE INDEX statement_dispute_state ON service.statement_dispute (state, dispute_id);
+CREATE INDEX statement_dispute_correction ON service.statement_dispute (correction_line_id);
+
+CREATE TABLE service.dispute_message (
+    dispute_message_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    dispute_id          bigint NOT NULL REFERENCES service.statement_dispute,
+    -- Who says it: the partner, or we.
+    side                text NOT NULL CHECK (side IN ('partner', 'staff')),
+    author              text NOT NULL,
+    body                text NOT NULL CHECK (body <> ''),
+    at                  timestamptz NOT NULL
+);
+CREATE INDEX dispute_message_dispute ON service.dispute_message (dispute_id, dispute_message_id);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON service.dispute_message
+    FOR EACH ROW EXECUTE FUNCTION service.refuse_rewriting();
+
+-- Who sees what ------------------------------------------------------------------------------------
+
+-- A partner sees the cards that may be its own, once they hold; customers see nothing of it all.
+CALL service.guard('service.rate_card',
+    'state <> ''draft'' AND (provider_id = (SELECT service.scope_provider_id()) OR provider_id IS NULL AND EXISTS ('
+    'SELECT FROM service.provider p WHERE p.provider_id = (SELECT service.scope_provider_id()) '
+    'AND rate_card.level IN ('''', p.level)))', 'rate_card_id', states => true);
+CALL service.guard('service.rate_card_line',
+    'EXISTS (SELECT FROM service.rate_card c WHERE c.rate_card_id = rate_card_line.rate_card_id)', 'rate_card_line_id');
+CALL service.guard('service.visit_settlement', 'provider_id = (SELECT service.scope_provider_id())', 'visit_id',
+    audited => false, personal => ARRAY['detail']);
+CALL service.guard('service.entry_to_settle', 'false', 'partner_entry_id', audited => false);
+CALL service.guard('service.settlement_period', '(SELECT service.scope_provider_id()) IS NOT NULL', 'month',
+    audited => false);
+CALL service.guard('service.statement', 'provider_id = (SELECT service.scope_provider_id())', 'statement_id', states => true);
+-- Its lines hold who made them and when, and never change.
+CALL service.guard('service.statement_line',
+    'EXISTS (SELECT FROM service.statement s WHERE s.statement_id = statement_line.statement_id)', 'statement_line_id',
+    audited => false);
+CALL service.guard('service.statement_dispute', 'provider_id = (SELECT service.scope_provider_id())', 'dispute_id',
+    states => true, personal => ARRAY['reason', 'resolution']);
+CALL service.guard('service.dispute_message',
+    'EXISTS (SELECT FROM service.statement_dispute d WHERE d.dispute_id = dispute_message.dispute_id)',
+    'dispute_message_id', audited => false, personal => ARRAY['body']);
+
+-- What will be wanted where, as the predictor foresees it; what to keep, move and buy for it, and what was decided
+-- (docs/decisions/0034-demand-and-stocking.md).
+
+CREATE TABLE service.demand_forecast (
+    demand_forecast_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    as_of               timestamptz NOT NULL,
+    method              text NOT NULL,
+    -- How often stocks are looked at: what is ordered must last until the next time has come in.
+    review_days         integer NOT NULL CHECK (review_days BETWEEN 1 AND 366),
+    created_at          timestamptz NOT NULL,
+    created_by          text NOT NULL,
+    -- All its lines are there; before that nothing is planned by it.
+    completed_at        timestamptz,
+    -- When the last of its times had passed and all its lines were compared with what was used.
+    scored_at           timestamptz,
+    CHECK (scored_at IS NULL OR completed_at IS NOT NULL)
+);
+CREATE INDEX demand_forecast_unscored ON service.demand_forecast (demand_forecast_id)
+    WHERE completed_at IS NOT NULL AND scored_at IS NULL;
+CREATE INDEX demand_forecast_complete ON service.demand_forecast (as_of, demand_forecast_id) WHERE completed_at IS NOT NULL;
+
+CREATE TABLE service.demand_forecast_line (
+    demand_forecast_line_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    demand_forecast_id       bigint NOT NULL REFERENCES service.demand_forecast,
+    warehouse_id             bigint NOT NULL REFERENCES service.warehouse,
+    part_id                  bigint NOT NULL REFERENCES service.part,
+    -- From the forecast's time on: until what is ordered at the next look is there.
+    covered_days             integer NOT NULL CHECK (covered_days BETWEEN 1 AND 3660),
+    ends_at                  timestamptz NOT NULL,
+    mean                     double precision NOT NULL CHECK (mean >= 0),
+    -- The probability of 0, 1, 2 … pieces; the last is of "so many or more".
+    chance                   double precision[] NOT NULL CHECK (cardinality(chance) BETWEEN 1 AND 1000),
+    -- So many pieces are enough with 50, 90 and 95 per cent.
+    enough_50                integer NOT NULL,
+    enough_90                integer NOT NULL,
+    enough_95                integer NOT NULL,
+    -- Expected pieces by where they are foreseen from; together the mean.
+    from_history             double precision NOT NULL,
+    from_predictions         double precision NOT NULL,
+    from_plans               double precision NOT NULL,
+    -- What was used until its end; null before.
+    used                     bigint,
+    UNIQUE (demand_forecast_id, warehouse_id, part_id)
+);
+CREATE INDEX demand_forecast_line_of ON service.demand_forecast_line (demand_forecast_id, demand_forecast_line_id);
+CREATE INDEX demand_forecast_line_warehouse ON service.demand_forecast_line (warehouse_id, demand_forecast_line_id);
+CREATE INDEX demand_forecast_line_part ON service.demand_forecast_line (part_id, demand_forecast_line_id);
+CREATE INDEX demand_forecast_line_due ON service.demand_forecast_line (ends_at, demand_forecast_line_id) WHERE used IS NULL;
+
+CREATE TABLE service.stocking_run (
+    stocking_run_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    demand_forecast_id   bigint NOT NULL REFERENCES service.demand_forecast,
+    -- Only for this warehouse; null for all.
+    warehouse_id         bigint REFERENCES service.warehouse,
+    service_level        double precision NOT NULL CHECK (service_level > 0 AND service_level < 1),
+    budget_minor         bigint NOT NULL CHECK (budget_minor >= 0),
+    currency             text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    spent_minor          bigint NOT NULL CHECK (spent_minor BETWEEN 0 AND budget_minor),
+    -- Expected over the covered times: pieces wanted, and pieces short without and with what is proposed.
+    wanted               double precision NOT NULL,
+    short_before         double precision NOT NULL,
+    short_after          double precision NOT NULL,
+    -- [[money spent, service level reached], …]: beyond the budget, too.
+    curve                jsonb NOT NULL,
+    -- What could not be considered, by the reason: how many parts × warehouses.
+    left_out             jsonb NOT NULL,
+    created_at           timestamptz NOT NULL,
+    created_by           text NOT NULL
+);
+CREATE INDEX stocking_run_forecast ON service.stocking_run (demand_forecast_id);
+CREATE INDEX stocking_run_warehouse ON service.stocking_run (warehouse_id) WHERE warehouse_id IS NOT NULL;
+
+CREATE TABLE service.stocking_proposal (
+    stocking_proposal_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stocking_run_id       bigint NOT NULL REFERENCES service.stocking_run,
+    kind                  text NOT NULL CHECK (kind IN ('levels', 'transfer', 'purchase')),
+    part_id               bigint NOT NULL REFERENCES service.part,
+    warehouse_id          bigint NOT NULL REFERENCES service.warehouse,
+    from_warehouse_id     bigint REFERENCES service.warehouse,
+    quantity              integer CHECK (quantity > 0),
+    min_quantity          integer CHECK (min_quantity >= 0),
+    max_quantity          integer CHECK (max_quantity >= min_quantity),
+    -- What held before, of levels.
+    min_before            integer,
+    max_before            integer,
+    cost_minor            bigint NOT NULL CHECK (cost_minor >= 0),
+    currency              text NOT NULL,
+    -- Expected pieces short that it avoids.
+    avoided               double precision NOT NULL,
+    reason                text NOT NULL,
+    state                 text NOT NULL DEFAULT 'proposed'
+                          CHECK (state IN ('proposed', 'accepted', 'rejected', 'superseded')),
+    decided_by            text,
+    decided_at            timestamptz,
+    decision              text NOT NULL DEFAULT '',
+    -- What came of it.
+    transfer_id           bigint REFERENCES service.transfer,
+    purchase_line_id      bigint REFERENCES service.purchase_line,
+    version               integer NOT NULL DEFAULT 1,
+    CHECK ((kind = 'levels') = (min_quantity IS NOT NULL AND max_quantity IS NOT NULL AND quantity IS NULL)),
+    CHECK ((kind = 'transfer') = (from_warehouse_id IS NOT NULL)),
+    CHECK (from_warehouse_id <> warehouse_id),
+    CHECK ((state = 'proposed') = (decided_at IS NULL))
+);
+CREATE INDEX stocking_proposal_run ON service.stocking_proposal (stocking_run_id, stocking_proposal_id);
+CREATE INDEX stocking_proposal_part ON service.stocking_proposal (part_id, stocking_proposal_id);
+CREATE INDEX stocking_proposal_warehouse ON service.stocking_proposal (warehouse_id, stocking_proposal_id);
+CREATE INDEX stocking_proposal_origin ON service.stocking_proposal (from_warehouse_id) WHERE from_warehouse_id IS NOT NULL;
+CREATE INDEX stocking_proposal_kind ON service.stocking_proposal (kind, stocking_proposal_id);
+CREATE INDEX stocking_proposal_state ON service.stocking_proposal (state, stocking_proposal_id);
+CREATE INDEX stocking_proposal_transfer ON service.stocking_proposal (transfer_id) WHERE transfer_id IS NOT NULL;
+CREATE INDEX stocking_proposal_purchase ON service.stocking_proposal (purchase_line_id) WHERE purchase_line_id IS NOT NULL;
+
+CALL service.guard('service.demand_forecast', 'false', 'demand_forecast_id');
+CALL service.guard('service.demand_forecast_line', 'false', 'demand_forecast_line_id', audited => false);
+CALL service.guard('service.stocking_run', 'false', 'stocking_run_id', hidden => ARRAY['curve']);
+CALL service.guard('service.stocking_proposal', 'false', 'stocking_proposal_id', states => true);
