@@ -1,5 +1,9 @@
--- name: part_to_send
-SELECT part_id, sku, name, shipping_class, weight_grams, state FROM service.part WHERE part_id = %(part_id)s
+-- name: ends_of_way
+SELECT p.sku, p.shipping_class, o.code AS origin, d.code AS destination,
+       array_remove(ARRAY[CASE WHEN o.active THEN '' ELSE o.code END, CASE WHEN d.active THEN '' ELSE d.code END], '')
+           AS closed
+FROM service.part p, service.warehouse o, service.warehouse d
+WHERE p.part_id = %(part_id)s AND o.warehouse_id = %(from_warehouse_id)s AND d.warehouse_id = %(to_warehouse_id)s
 
 -- name: insert_transfer
 INSERT INTO service.transfer

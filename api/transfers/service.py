@@ -146,16 +146,15 @@ async def _way(call: Call, part_id: int, from_warehouse_id: int, to_warehouse_id
     Raises:
         Problem: 409.
     """
-    ends = [await warehouse_by_id(call, number) for number in (from_warehouse_id, to_warehouse_id)]
-    closed = [end["code"] for end in ends if not end["active"]]
-    if closed:
-        detail = f"the warehouse {closed[0]} is inactive; PATCH it to active, or choose another"
-        raise Problem.conflict("warehouse-inactive", detail, warehouse=closed[0])
+    ends = {"from_warehouse_id": from_warehouse_id, "to_warehouse_id": to_warehouse_id}
+    found = await row(call, "ends_of_way", {**ends, "part_id": part_id})
+    if found is None:
+        raise Problem.not_found("part or warehouse", f"{part_id}, {from_warehouse_id}, {to_warehouse_id}")
+    if found["closed"]:
+        detail = f"the warehouse {found['closed'][0]} is inactive; PATCH it to active, or choose another"
+        raise Problem.conflict("warehouse-inactive", detail, warehouse=found["closed"][0])
     lane = await lane_between(call, from_warehouse_id, to_warehouse_id)
-    part = await row(call, "part_to_send", {"part_id": part_id})
-    if part is None:
-        raise Problem.not_found("part", part_id)
-    _require_class(lane, part, ends[0]["code"], ends[1]["code"])
+    _require_class(lane, found, found["origin"], found["destination"])
     return lane
 
 
