@@ -33,6 +33,7 @@ class Applied:
     transfer_id: int | None = None
     purchase_line_id: int | None = None
     supplied_at: datetime | None = None
+    transfer: DictRow | None = None
 
 
 def why_fixed(demand: DictRow) -> str | None:
@@ -110,17 +111,17 @@ async def apply(call: Call, asked: Asked, priced: Priced) -> Applied:
     number: int = kept["reservation_id"]
     if option.lane is None:
         return Applied(option.available_at, reservation_id=number)
-    transfer = await transfers.create(
+    known = {**kept, "part_id": option.part_id, "warehouse_id": option.warehouse_id}
+    transfer = await transfers.create_kept(
         call,
-        part_id=option.part_id,
-        quantity=option.quantity,
-        from_warehouse_id=option.lane.from_warehouse_id,
-        to_warehouse_id=option.lane.to_warehouse_id,
-        reservation_id=number,
-        ticket_id=demand["ticket_id"],
+        known,
+        option.lane.to_warehouse_id,
+        option.available_at,
         cause=("part_demand", str(demand["part_demand_id"])),
     )
-    return Applied(transfer["expected_at"], reservation_id=number, transfer_id=transfer["transfer_id"])
+    return Applied(
+        transfer["expected_at"], reservation_id=number, transfer_id=transfer["transfer_id"], transfer=transfer
+    )
 
 
 async def _keep(call: Call, demand: DictRow, priced: Priced) -> DictRow:

@@ -18,6 +18,7 @@ from api.allocation.rules import DEMAND, MadeBy
 from api.allocation.telling import note, tell_answer
 from api.conventions.call import Call
 from api.conventions.problems import Problem
+from api.transfers.service import tell_case
 
 # Each further try takes somebody who was quicker at another shelf; beyond it something else is wrong.
 TRIES = 100
@@ -218,12 +219,15 @@ async def _record(call: Call, asked: Asked, place: int | None, applied: Applied 
     }
     told_at = asked.demand["told_at"]
     values["told_at"] = rules.told_after(values["state"], promised_at, told_at, call.now)
-    await call.connection.execute(SQL["decide_demand"], values)
-    (demand,) = await demands_by_id(call, [number])
+    async with call.connection.pipeline():
+        await call.connection.execute(SQL["decide_demand"], values)
+        (demand,) = await demands_by_id(call, [number])
     kind = "part_refused" if priced is None else "part_allocated"
     more = {"kind": demand["kind"], "given_sku": demand["given_sku"], "warehouse": demand["warehouse"]}
     day = promised_at.isoformat() if promised_at is not None else None
     async with call.connection.pipeline():
+        if applied is not None and applied.transfer is not None:
+            await tell_case(call, applied.transfer)
         await note(call, demand, kind, **more, promised_at=day, reason=reason)
         await tell_answer(call, {**demand, "told_at": told_at})
     return {**demand, "decision": decision}

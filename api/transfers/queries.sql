@@ -14,6 +14,21 @@ VALUES (%(part_id)s, %(quantity)s, %(from_warehouse_id)s, %(to_warehouse_id)s, %
 ON CONFLICT DO NOTHING
 RETURNING transfer_id
 
+-- name: insert_kept_transfer
+-- With what its case is told.
+WITH made AS (
+    INSERT INTO service.transfer
+        (part_id, quantity, from_warehouse_id, to_warehouse_id, reservation_id, ticket_id, cause_kind, cause_key,
+         planned_at, planned_by, expected_at)
+    VALUES (%(part_id)s, %(quantity)s, %(from_warehouse_id)s, %(to_warehouse_id)s, %(reservation_id)s, %(ticket_id)s,
+            %(cause_kind)s, %(cause_key)s, %(now)s, %(by)s, %(expected_at)s)
+    RETURNING *
+)
+SELECT m.transfer_id, m.state, p.sku, m.quantity, service.warehouse_code(m.from_warehouse_id) AS origin,
+       service.warehouse_code(m.to_warehouse_id) AS to, m.received, m.damaged, m.missing, m.ticket_id, m.expected_at
+FROM made m
+JOIN service.part p USING (part_id)
+
 -- name: reservation_to_send
 SELECT reservation_id, part_id, warehouse_id, quantity, state, place, ticket_id
 FROM service.reservation

@@ -29,7 +29,7 @@ from api.warehouses.service import (
     warehouse_of_field,
 )
 
-__all__ = ["SQL", "cancel", "create", "end", "get_transfer", "plan", "ship", "tell_case"]
+__all__ = ["SQL", "cancel", "create", "create_kept", "end", "get_transfer", "plan", "ship", "tell_case"]
 
 
 # A thousand tonnes are no shipment of spare parts.
@@ -127,6 +127,39 @@ async def create(
         planned = await get_transfer(call, transfer_id)
         await tell_case(call, planned)
     return planned
+
+
+async def create_kept(
+    call: Call, kept: Mapping[str, Any], to_warehouse_id: int, expected_at: datetime, *, cause: tuple[str, str]
+) -> DictRow:
+    """Plan the transfer of a reservation that this transaction has just made.
+
+    Args:
+        call: Whose transaction made it, so that nobody else knows of it yet.
+        kept: As of `reservations.service.reserve_at`, with its `part_id` and `warehouse_id`.
+        to_warehouse_id: Where it goes, by a way that the caller has found: entered or not, it takes the part, and both
+            ends are in use.
+        expected_at: When it is there, by the lane and the hours of both ends.
+        cause: Why.
+
+    Returns:
+        `transfer_id`, `expected_at` and what is told to the case, which is the caller's to do (`tell_case`).
+    """
+    values = {
+        **{name: kept[name] for name in ("part_id", "quantity", "reservation_id", "ticket_id")},
+        "from_warehouse_id": kept["warehouse_id"],
+        "to_warehouse_id": to_warehouse_id,
+        "cause_kind": cause[0],
+        "cause_key": cause[1],
+        "by": call.principal.name,
+        "now": call.now,
+        "expected_at": expected_at,
+    }
+    async with call.unscoped():
+        made = await row(call, "insert_kept_transfer", values)
+    if made is None:
+        raise LookupError("insert_kept_transfer returned no row")
+    return made
 
 
 async def _open_already(call: Call, values: Mapping[str, Any]) -> DictRow:
