@@ -129,7 +129,8 @@ def test_each_process_serves_metrics_that_prometheus_can_read(processes, ports):
         found = metrics_of(ports[name])
         assert found["process_resident_memory_bytes"] > 1e7, name
         assert found["careloop_build_info"] == 1, name
-        assert ask(ports[name], "/live")[0] == 200, name
+    # Processes that start beside others may be busy for longer at first than is called stalled here.
+    becomes(ports, "/live", 200, *processes)
 
 
 def test_ingest_counts_what_comes_and_its_log_says_which_message_was_lost(stack, processes, ports, asset):

@@ -22,7 +22,7 @@ from careloop.stack.ports import free_port
 from edge_agent.sources.kinds import AnySource, build_source
 from edge_agent.sources.source import Clock, Harvest, Source, SourceError
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 CLOCK = Clock(lambda: datetime.now(UTC), time.monotonic)
 
 
