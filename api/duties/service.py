@@ -67,7 +67,7 @@ async def performing(
     Args:
         pool: Of the process.
         duties: What to do.
-        every_s: Pause after a round, seconds; None to do nothing.
+        every_s: Pauses of a round together, seconds; None to do nothing.
         now: The system clock.
     """
     if every_s is None:
@@ -83,6 +83,8 @@ async def performing(
 
 
 async def _rounds(pool: Pool, duties: Sequence[Duty], every_s: float, now: Callable[[], datetime]) -> None:
+    # Spread over the round: done one after the other they take turns with callers for a tenth of a second.
+    pause_s = every_s / max(1, len(duties))
     while True:
         for duty in duties:
             try:
@@ -98,4 +100,4 @@ async def _rounds(pool: Pool, duties: Sequence[Duty], every_s: float, now: Calla
             else:
                 if done:
                     log.info("duty %s: %s done", duty.name, done)
-        await asyncio.sleep(every_s)
+            await asyncio.sleep(pause_s)

@@ -36,7 +36,7 @@ CHECKS = [
     response_schema_conformance,
     response_headers_conformance,
 ]
-EXAMPLES = int(os.environ.get("CARELOOP_OPENAPI_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("CARELOOP_OPENAPI_EXAMPLES", "3"))
 DOCUMENT = create_app("", clock="request", now=lambda: datetime.now(UTC)).openapi()
 # So that several workers share the work.
 PARTS = 8
