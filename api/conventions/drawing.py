@@ -1,7 +1,7 @@
 """What our papers are made of: text in fonts that have its characters, tables, pictures, page numbers."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -17,7 +17,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import Flowable, Image, LongTable, Paragraph, TableStyle
+from reportlab.platypus import Flowable, Image, LongTable, Paragraph, SimpleDocTemplate, TableStyle
 
 LATIN, LATIN_BOLD = "Helvetica", "Helvetica-Bold"
 # Of Adobe's Asian font packs: viewers bring it along or take another of the same characters; nothing is embedded.
@@ -156,3 +156,28 @@ def numbered(title: str) -> type[Canvas]:
             super().save()
 
     return Numbered
+
+
+def paper_of(story: Iterable[Flowable], *, title: str, author: str) -> bytes:
+    """A paper as PDF, A4; the same story gives the same bytes.
+
+    Args:
+        story: What stands on it; drawn up only when the fonts are known.
+        title: Of the document, and at the foot of each page.
+        author: Of the document.
+    """
+    register_fonts()
+    target = io.BytesIO()
+    document = SimpleDocTemplate(
+        target,
+        pagesize=A4,
+        leftMargin=18 * mm,
+        rightMargin=18 * mm,
+        topMargin=16 * mm,
+        bottomMargin=18 * mm,
+        title=title,
+        author=author,
+        invariant=1,
+    )
+    document.build(list(story), canvasmaker=numbered(title))
+    return target.getvalue()

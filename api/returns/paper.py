@@ -1,13 +1,11 @@
 """Draws the slip that lies in a parcel with old parts: A4, with a barcode of its number, and a line for each part."""
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reportlab.graphics.barcode.code128 import Code128
-from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
-from reportlab.platypus import Flowable, SimpleDocTemplate, Spacer
+from reportlab.platypus import Flowable, Spacer
 
 from api.conventions.drawing import (
     LABEL,
@@ -17,9 +15,8 @@ from api.conventions.drawing import (
     TITLE,
     WIDTH,
     heads,
-    numbered,
+    paper_of,
     paragraphs,
-    register_fonts,
     table,
     text,
 )
@@ -32,22 +29,9 @@ def slip_pdf(slip: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> byt
         slip: Its row, with partner and warehouse by name.
         parts: Its old parts, in the order of their numbers.
     """
-    register_fonts()
     number = f"RS-{slip['return_slip_id']}"
-    target = io.BytesIO()
-    document = SimpleDocTemplate(
-        target,
-        pagesize=A4,
-        leftMargin=18 * mm,
-        rightMargin=18 * mm,
-        topMargin=16 * mm,
-        bottomMargin=18 * mm,
-        title=f"Return slip {number}",
-        author=str(slip["provider_name"] or "careloop"),
-        invariant=1,
-    )
-    document.build(list(_story(slip, parts, number)), canvasmaker=numbered(f"Return slip {number}"))
-    return target.getvalue()
+    author = str(slip["provider_name"] or "careloop")
+    return paper_of(_story(slip, parts, number), title=f"Return slip {number}", author=author)
 
 
 def _story(slip: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], number: str) -> Iterator[Flowable]:

@@ -1,14 +1,12 @@
 """Draws a service report as PDF: A4, without logo, in a Latin font and a Chinese one where that is needed."""
 
-import io
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
-from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, LongTable, SimpleDocTemplate, Spacer, TableStyle
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, LongTable, Spacer, TableStyle
 
 from api.conventions.drawing import (
     LABEL,
@@ -19,10 +17,9 @@ from api.conventions.drawing import (
     TITLE,
     WIDTH,
     heads,
-    numbered,
+    paper_of,
     paragraphs,
     picture_of,
-    register_fonts,
     table,
     text,
 )
@@ -34,22 +31,8 @@ MOST_PHOTOS = 40
 
 def draw(paper: Paper) -> bytes:
     """The report as PDF; the same paper gives the same bytes."""
-    register_fonts()
-    number = paper.visit["visit_id"]
-    target = io.BytesIO()
-    document = SimpleDocTemplate(
-        target,
-        pagesize=A4,
-        leftMargin=18 * mm,
-        rightMargin=18 * mm,
-        topMargin=16 * mm,
-        bottomMargin=18 * mm,
-        title=f"Service report {number}",
-        author=str(paper.head["technician"]),
-        invariant=1,
-    )
-    document.build(list(_story(paper)), canvasmaker=numbered(f"Service report {number}"))
-    return target.getvalue()
+    title = f"Service report {paper.visit['visit_id']}"
+    return paper_of(_story(paper), title=title, author=str(paper.head["technician"]))
 
 
 def _story(paper: Paper) -> Iterator[Flowable]:
